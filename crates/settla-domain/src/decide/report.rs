@@ -1,0 +1,247 @@
+//! Findings about a transfer's effects move it along, once each.
+
+use super::{Answer, Decision, Report, money_out};
+use crate::account::AccountKind::{Available, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet};
+use crate::account::{AccountId, AccountKind};
+use crate::effect::{Effect, EffectKind, EffectOrder, EffectStatus};
+use crate::event::Event;
+use crate::finding::Finding;
+use crate::id::{BatchId, TransferId, WithdrawalId};
+use crate::limit::Usage;
+use crate::money::Money;
+use crate::posting::{Journal, PostingCode};
+use crate::time::Timestamp;
+use crate::transfer::{Progress, Transfer, TransferState};
+use crate::world::{Change, World};
+
+/// Applies a finding. Nothing happens if the effect is unknown, done or called off.
+pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decision {
+    let tenant = report.tenant;
+    let open = matches!(
+        world.effects.get(&(tenant, report.effect)),
+        Some(EffectStatus::Untouched | EffectStatus::Started | EffectStatus::Accepted)
+    );
+    if !open {
+        return Decision::nothing();
+    }
+    if let Some(withdrawal) = world.withdrawals.get(&(tenant, WithdrawalId(report.subject))) {
+        return money_out::finding(withdrawal, report, now);
+    }
+    let Some(transfer) = world.transfers.get(&(tenant, TransferId(report.subject))) else {
+        return Decision::nothing();
+    };
+    let step = Step { world, transfer, report, now };
+    let kind = EffectKind::ALL.into_iter().find(|k| k.id_for(report.subject) == report.effect);
+    match kind {
+        Some(EffectKind::OnRamp) => step.on_ramp(),
+        Some(EffectKind::Settle) => step.settle(),
+        Some(EffectKind::OffRamp) => step.off_ramp(),
+        _ => Decision::nothing(),
+    }
+}
+
+struct Step<'a> {
+    world: &'a World,
+    transfer: &'a Transfer,
+    report: &'a Report,
+    now: Timestamp,
+}
+
+impl Step<'_> {
+    fn on_ramp(&self) -> Decision {
+        let t = self.transfer;
+        let terms = &t.terms;
+        let mut journal = self.journal();
+        let started = t.state == TransferState::OnRamping;
+        if !started && t.state != TransferState::Funded {
+            return Decision::nothing();
+        }
+        match &self.report.finding {
+            Finding::Accepted if started => Decision::nothing(),
+            Finding::Accepted => {
+                journal.within(PostingCode::OnRampStart, Held, InTransit, terms.source);
+                self.waiting(TransferState::OnRamping, journal, |_| {})
+            }
+            Finding::Delivered { amount, tx } => {
+                if !started {
+                    journal.within(PostingCode::OnRampStart, Held, InTransit, terms.source);
+                }
+                journal.post(PostingCode::OnRampPaid, self.tenants(InTransit), platform(AccountKind::Bank), terms.source);
+                journal.post(PostingCode::OnRampDelivered, platform(Wallet), self.tenants(InTransit), *amount);
+                let learn = |p: &mut Progress| {
+                    p.delivered = Some(*amount);
+                    p.delivery_tx = Some(tx.clone());
+                };
+                if *amount != terms.bought {
+                    return self.under_review(journal, "on_ramp_amount_differs", learn);
+                }
+                let settle = Effect::Settle {
+                    chain: terms.route.chain.clone(),
+                    provider: terms.route.off_ramp.clone(),
+                    amount: terms.sent,
+                };
+                self.next(TransferState::Settling, journal, Some(settle), learn)
+            }
+            Finding::Refused { reason } => {
+                let held = if started {
+                    journal.within(PostingCode::Release, InTransit, Available, terms.source);
+                    self.fee()
+                } else {
+                    terms.debit
+                };
+                journal.within(PostingCode::Release, Held, Available, held);
+                self.end(TransferState::Refunded, journal, |p| p.failure = Some(reason.clone()))
+            }
+            Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
+            _ => Decision::nothing(),
+        }
+    }
+
+    fn settle(&self) -> Decision {
+        let t = self.transfer;
+        if t.state != TransferState::Settling {
+            return Decision::nothing();
+        }
+        let mut journal = self.journal();
+        match &self.report.finding {
+            Finding::Settled { batch, tx } => {
+                journal.post(PostingCode::Settle, platform(OffRamp), platform(Wallet), t.terms.sent);
+                let off_ramp = Effect::OffRamp {
+                    provider: t.terms.route.off_ramp.clone(),
+                    sent: t.terms.sent,
+                    destination: t.terms.destination,
+                    settlement_tx: tx.clone(),
+                };
+                let (batch, tx): (BatchId, String) = (*batch, tx.clone());
+                self.next(TransferState::OffRamping, journal, Some(off_ramp), move |p| {
+                    p.settlement_batch = Some(batch);
+                    p.settlement_tx = Some(tx);
+                })
+            }
+            Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
+            _ => Decision::nothing(),
+        }
+    }
+
+    fn off_ramp(&self) -> Decision {
+        let t = self.transfer;
+        if !matches!(t.state, TransferState::OffRamping | TransferState::Refunding) {
+            return Decision::nothing();
+        }
+        let terms = &t.terms;
+        let mut journal = self.journal();
+        match &self.report.finding {
+            Finding::Accepted if self.world.effects.get(&(t.tenant, self.report.effect)) == Some(&EffectStatus::Accepted) => Decision::nothing(),
+            Finding::Accepted => {
+                let changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Accepted)];
+                Decision { changes, answer: Answer::Applied }
+            }
+            Finding::PaidOut { amount, reference } => {
+                journal.post(PostingCode::PaidOut, platform(Conversion), platform(OffRamp), *amount);
+                let learn = |p: &mut Progress| {
+                    p.paid = Some(*amount);
+                    p.payout_reference = Some(reference.clone());
+                };
+                if *amount != terms.destination || t.state == TransferState::Refunding {
+                    // The provider's books say that the tokens are used; ours agree, and the tenant's claim stays.
+                    journal.post(PostingCode::Disputed, platform(Suspense), platform(OffRamp), terms.sent);
+                    return self.under_review(journal, "payout_amount_differs", learn);
+                }
+                let in_transit = self.tenants(InTransit);
+                journal.post(PostingCode::OffRampUsed, in_transit, platform(OffRamp), terms.sent);
+                journal.post(PostingCode::Spread, in_transit, platform(Spread), terms.spread);
+                journal.post(PostingCode::Rounding, in_transit, platform(Rounding), terms.rounding);
+                journal.post(PostingCode::Fee, self.tenants(Held), platform(Fees), self.fee());
+                self.end(TransferState::Completed, journal, learn)
+            }
+            Finding::Returning { .. } if t.state == TransferState::Refunding => Decision::nothing(),
+            Finding::Returning { reason } => {
+                self.waiting(TransferState::Refunding, journal, |p| p.failure = Some(reason.clone()))
+            }
+            Finding::Returned { amount, tx, reason } => {
+                journal.post(PostingCode::Returned, platform(Wallet), platform(OffRamp), *amount);
+                let learn = |p: &mut Progress| {
+                    p.return_tx = Some(tx.clone());
+                    p.failure = Some(reason.clone());
+                };
+                if *amount != terms.sent {
+                    return self.under_review(journal, "return_amount_differs", learn);
+                }
+                journal.within(PostingCode::CreditStable, InTransit, Available, terms.bought);
+                journal.within(PostingCode::Release, Held, Available, self.fee());
+                self.end(TransferState::Refunded, journal, learn)
+            }
+            Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
+            _ => Decision::nothing(),
+        }
+    }
+
+    /// The effect has been taken; its result is awaited.
+    fn waiting(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
+        let mut changes = vec![Change::EffectMoved(self.transfer.tenant, self.report.effect, EffectStatus::Accepted)];
+        changes.extend(journal.into_postings().into_iter().map(Change::Posted));
+        advance(self.transfer, state, self.now, learn, &mut changes);
+        Decision { changes, answer: Answer::Applied }
+    }
+
+    /// The effect is done; perhaps another follows.
+    fn next(&self, state: TransferState, journal: Journal, effect: Option<Effect>, learn: impl FnOnce(&mut Progress)) -> Decision {
+        let t = self.transfer;
+        let mut changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Done)];
+        changes.extend(journal.into_postings().into_iter().map(Change::Posted));
+        changes.extend(effect.map(|e| Change::EffectOrdered(EffectOrder::new(t.tenant, t.id.0, e))));
+        advance(t, state, self.now, learn, &mut changes);
+        Decision { changes, answer: Answer::Applied }
+    }
+
+    /// The transfer has ended: it no longer counts as pending.
+    fn end(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
+        let mut decision = self.next(state, journal, None, learn);
+        let usage = usage_after_end(self.world, self.transfer);
+        decision.changes.push(Change::UsageChanged(self.transfer.tenant, self.transfer.terms.debit.currency, usage));
+        decision
+    }
+
+    fn under_review(&self, journal: Journal, reason: &str, learn: impl FnOnce(&mut Progress)) -> Decision {
+        self.next(TransferState::UnderReview, journal, None, |p| {
+            learn(p);
+            p.failure = Some(reason.to_owned());
+        })
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::new(self.transfer.tenant, self.transfer.id.0)
+    }
+
+    fn tenants(&self, kind: AccountKind) -> AccountId {
+        AccountId::tenant(self.transfer.tenant, kind)
+    }
+
+    fn fee(&self) -> Money {
+        let terms = &self.transfer.terms;
+        Money::new(terms.debit.currency, terms.debit.minor - terms.source.minor)
+    }
+}
+
+fn platform(kind: AccountKind) -> AccountId {
+    AccountId::platform(kind)
+}
+
+/// The transfer in its new state, with the event that says so.
+pub(super) fn advance(transfer: &Transfer, state: TransferState, now: Timestamp, learn: impl FnOnce(&mut Progress), changes: &mut Vec<Change>) -> Transfer {
+    let mut after = transfer.clone();
+    after.state = state;
+    after.version += 1;
+    after.updated_at = now;
+    learn(&mut after.progress);
+    changes.push(Change::TransferChanged(after.clone()));
+    changes.push(Change::Happened(Event::of_transfer(&after)));
+    after
+}
+
+/// The use of limits once the transfer is no longer pending.
+pub(super) fn usage_after_end(world: &World, transfer: &Transfer) -> Usage {
+    let mut usage = world.position(transfer.tenant, transfer.terms.debit.currency).usage;
+    usage.pending = (usage.pending - transfer.terms.debit.minor).max(0);
+    usage
+}

@@ -1,0 +1,137 @@
+//! Effects: the only way to reach the outside. The engine asks for them, the outbox keeps them, workers
+//! carry them out, and what they find comes back as a [`Finding`](crate::finding::Finding).
+
+use crate::id::{EffectId, derived};
+use crate::money::Money;
+use crate::tenant::TenantNo;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What is to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Effect {
+    /// Order the stablecoin from the on-ramp.
+    OnRamp {
+        /// The provider.
+        provider: String,
+        /// What we give.
+        source: Money,
+        /// What we are to get.
+        expected: Money,
+    },
+    /// Send the tokens to the off-ramp, in a batch.
+    Settle {
+        /// CAIP-2.
+        chain: String,
+        /// The off-ramp whose deposit address gets them.
+        provider: String,
+        /// How much, of which stablecoin.
+        amount: Money,
+    },
+    /// Have the off-ramp pay out.
+    OffRamp {
+        /// The provider.
+        provider: String,
+        /// The tokens that pay for it.
+        sent: Money,
+        /// What the beneficiary gets.
+        destination: Money,
+        /// The transaction that brought the tokens.
+        settlement_tx: String,
+    },
+    /// Pay a withdrawal from our bank account.
+    BankPayment {
+        /// How much.
+        amount: Money,
+        /// Unique for ever.
+        reference: String,
+    },
+}
+
+/// The kind of an effect, without its content. The number is part of the effect's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EffectKind {
+    /// See [`Effect::OnRamp`].
+    OnRamp = 1,
+    /// See [`Effect::Settle`].
+    Settle = 2,
+    /// See [`Effect::OffRamp`].
+    OffRamp = 3,
+    /// See [`Effect::BankPayment`].
+    BankPayment = 4,
+}
+
+impl EffectKind {
+    /// Every kind.
+    pub const ALL: [EffectKind; 4] = [Self::OnRamp, Self::Settle, Self::OffRamp, Self::BankPayment];
+
+    /// Name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnRamp => "on_ramp",
+            Self::Settle => "settle",
+            Self::OffRamp => "off_ramp",
+            Self::BankPayment => "bank_payment",
+        }
+    }
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+
+    /// The id of this effect for a subject: the same at every redelivery, so it is the idempotency key at
+    /// the provider and at the signer.
+    pub fn id_for(self, subject: Uuid) -> EffectId {
+        EffectId(derived(subject, 0xef00 | u16::from(self as u8)))
+    }
+}
+
+impl Effect {
+    /// The kind.
+    pub fn kind(&self) -> EffectKind {
+        match self {
+            Self::OnRamp { .. } => EffectKind::OnRamp,
+            Self::Settle { .. } => EffectKind::Settle,
+            Self::OffRamp { .. } => EffectKind::OffRamp,
+            Self::BankPayment { .. } => EffectKind::BankPayment,
+        }
+    }
+}
+
+/// An effect to be put into the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectOrder {
+    /// Deterministic id.
+    pub id: EffectId,
+    /// Whose.
+    pub tenant: TenantNo,
+    /// The transfer or withdrawal it serves.
+    pub subject: Uuid,
+    /// What to do.
+    pub effect: Effect,
+}
+
+impl EffectOrder {
+    /// An order with its deterministic id.
+    pub fn new(tenant: TenantNo, subject: Uuid, effect: Effect) -> Self {
+        Self { id: effect.kind().id_for(subject), tenant, subject, effect }
+    }
+}
+
+/// Where an effect stands in the outbox, as far as the engine needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectStatus {
+    /// Nobody has tried it yet: it can still be called off.
+    Untouched,
+    /// A worker has it or had it; the outside may know of it.
+    Started,
+    /// The outside has taken it; the result is awaited.
+    Accepted,
+    /// The result is known and has been applied.
+    Done,
+    /// Called off before anybody touched it.
+    Cancelled,
+}

@@ -1,0 +1,144 @@
+//! A transfer and its states.
+
+use crate::beneficiary::MaskedBeneficiary;
+use crate::id::{BatchId, QuoteId, TransferId};
+use crate::money::Money;
+use crate::quote::QuoteTerms;
+use crate::tenant::TenantNo;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where a transfer stands.
+///
+/// ```text
+/// CREATED -> FUNDED -> ON_RAMPING -> SETTLING -> OFF_RAMPING -> COMPLETED
+///    |          |           |            |            |
+///  CANCELLED  CANCELLED     +------------+------------+--> UNDER_REVIEW
+///                           \--------- REFUNDING -> REFUNDED        FAILED
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TransferState {
+    /// Known, nothing set aside yet. Passed through within the create's own batch.
+    Created,
+    /// The debit is held.
+    Funded,
+    /// The on-ramp has taken the order.
+    OnRamping,
+    /// The tokens are ours and on their way to the off-ramp.
+    Settling,
+    /// The off-ramp has the tokens and is to pay out.
+    OffRamping,
+    /// Paid out and posted.
+    Completed,
+    /// Ended by the tenant before anything left our hands.
+    Cancelled,
+    /// Money is on its way back.
+    Refunding,
+    /// The tenant has its money back: fiat if it never left, else the stablecoin it became.
+    Refunded,
+    /// People have to decide.
+    UnderReview,
+    /// Ended; nothing left our hands.
+    Failed,
+}
+
+impl TransferState {
+    /// Every state.
+    pub const ALL: [TransferState; 11] = [
+        Self::Created,
+        Self::Funded,
+        Self::OnRamping,
+        Self::Settling,
+        Self::OffRamping,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Refunding,
+        Self::Refunded,
+        Self::UnderReview,
+        Self::Failed,
+    ];
+
+    /// Whether nothing will change any more without a person.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Refunded | Self::Failed)
+    }
+
+    /// Name as stored and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Funded => "FUNDED",
+            Self::OnRamping => "ON_RAMPING",
+            Self::Settling => "SETTLING",
+            Self::OffRamping => "OFF_RAMPING",
+            Self::Completed => "COMPLETED",
+            Self::Cancelled => "CANCELLED",
+            Self::Refunding => "REFUNDING",
+            Self::Refunded => "REFUNDED",
+            Self::UnderReview => "UNDER_REVIEW",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// What became known on the way. Filled in step by step, never changed back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the on-ramp delivered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivered: Option<Money>,
+    /// The transaction that brought it, `0x…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery_tx: Option<String>,
+    /// The batch that it settled in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settlement_batch: Option<BatchId>,
+    /// That batch's transaction, `0x…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settlement_tx: Option<String>,
+    /// What the off-ramp says it paid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paid: Option<Money>,
+    /// The off-ramp's reference of the payment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payout_reference: Option<String>,
+    /// The transaction that brought the tokens back, `0x…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub return_tx: Option<String>,
+    /// Why it did not complete: a stable code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+}
+
+/// A transfer. Holds no personal data: the beneficiary is here only masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// Whose it is.
+    pub tenant: TenantNo,
+    /// The quote it used.
+    pub quote: QuoteId,
+    /// The quote's terms.
+    pub terms: QuoteTerms,
+    /// The tenant's own reference.
+    pub reference: String,
+    /// To whom, masked.
+    pub beneficiary: MaskedBeneficiary,
+    /// Where it stands.
+    pub state: TransferState,
+    /// One more at each change.
+    pub version: u32,
+    /// What became known on the way.
+    pub progress: Progress,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}

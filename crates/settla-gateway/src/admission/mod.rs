@@ -1,0 +1,71 @@
+//! What stands before every handler: load, time, key, scope, query, idempotency key. In this order, so that an
+//! unauthenticated caller learns nothing of what a request should have looked like.
+
+mod idempotency;
+mod query;
+mod session;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::timeout;
+
+pub(crate) use idempotency::{HEADER as IDEMPOTENCY_KEY, IdempotencyKey, fingerprint};
+pub(crate) use query::{Param, Query};
+pub(crate) use session::Session;
+
+use crate::endpoint::Access;
+use crate::gateway::Shared;
+use crate::problem::Problem;
+
+/// What one row of the table asks of a request.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) access: Access,
+    pub(crate) query: &'static [Param],
+}
+
+/// Sheds what is too much and ends what takes too long. A mutation that is cut off here may still be carried out; its
+/// idempotency key finds out.
+pub(crate) async fn bound(State(gate): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+    if gate.access == Access::Probe {
+        return Ok(next.run(request).await);
+    }
+    let shared = &gate.shared;
+    let _slot = shared
+        .slots
+        .try_acquire()
+        .map_err(|_| Problem::unavailable("overloaded", "Too many requests at once; try again in a moment.", 1))?;
+    timeout(shared.gateway.limits.request_time_max, next.run(request)).await.map_err(|_| {
+        Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "The request took too long. If it was to change something, repeat it with the same Idempotency-Key.",
+        )
+    })
+}
+
+/// Lets in what the row allows, and hands on what was learned on the way.
+pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    if let Access::Key(scope) = gate.access {
+        let session = Session::open(&gate.shared.gateway, request.headers()).await?;
+        session.require(scope)?;
+        request.extensions_mut().insert(session);
+    }
+    let query = Query::strict(request.uri(), gate.query)?;
+    request.extensions_mut().insert(query);
+    if matches!(gate.access, Access::Key(_)) && is_mutation(request.method()) {
+        let key = IdempotencyKey::required(request.headers())?;
+        request.extensions_mut().insert(key);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Anything that is not a plain read counts as a change.
+pub(crate) fn is_mutation(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}

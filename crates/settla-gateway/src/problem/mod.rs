@@ -1,0 +1,111 @@
+//! RFC 9457 problem details.
+//!
+//! A [`Problem`] becomes a response without a body that carries it as an extension; the outermost layer
+//! [renders](render) it, because only there the request id is known. The same layer turns every other error response
+//! (an unknown route, a wrong method) into a problem too, so that no error leaves in another form.
+
+mod port;
+mod render;
+
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+pub(crate) use port::of_path;
+pub(crate) use render::render;
+
+/// Where problem types are explained; the code follows.
+pub(crate) const TYPE_BASE: &str = "https://docs.settla.dev/problems/";
+
+/// An error answer. `code` is for programs, `detail` for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: Cow<'static, str>,
+    more: Option<Box<More>>,
+}
+
+/// What few problems have.
+#[derive(Debug, Clone, Default)]
+struct More {
+    field: Option<String>,
+    retry_after_s: Option<u32>,
+    challenge: Option<Cow<'static, str>>,
+    extension: Option<(&'static str, Value)>,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code: code.into(), detail: detail.into(), more: None }
+    }
+
+    /// A defect of ours. What is known of it is in the log.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+    }
+
+    /// No usable key.
+    pub(crate) fn unauthenticated(challenge: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).challenging(challenge)
+    }
+
+    /// A key without the scope.
+    pub(crate) fn forbidden(scope: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("The API key lacks the scope `{scope}`."))
+            .challenging(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+    }
+
+    /// There is none, or it is somebody else's: the caller cannot tell which.
+    pub(crate) fn not_found(what: &'static str) -> Self {
+        let code = format!("{}_not_found", what.replace([' ', '-'], "_"));
+        Self::new(StatusCode::NOT_FOUND, code, format!("There is no such {}.", what.replace('_', " ")))
+    }
+
+    /// A part of the request that cannot be used.
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// Try again later.
+    pub(crate) fn unavailable(code: &'static str, detail: &'static str, retry_after_s: u32) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.more().retry_after_s = Some(retry_after_s);
+        problem
+    }
+
+    /// Names the part of the request that the problem is with.
+    pub(crate) fn at(mut self, field: impl Into<String>) -> Self {
+        self.more().field = Some(field.into());
+        self
+    }
+
+    /// Adds a member.
+    pub(crate) fn with(mut self, member: &'static str, value: Value) -> Self {
+        self.more().extension = Some((member, value));
+        self
+    }
+
+    fn challenging(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.more().challenge = Some(challenge.into());
+        self
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

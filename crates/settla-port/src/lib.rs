@@ -1,0 +1,99 @@
+//! The server's port: everything that a gateway may ask of the platform, as one trait and plain types.
+//!
+//! The types are those of the REST API, so that a gateway renders them as they are. The crate does no I/O and
+//! links neither store nor engine runner; in one process the server implements [`Platform`] directly.
+//! No method takes a tenant: it comes with the [`Caller`], which only authentication makes.
+
+pub mod caller;
+pub mod error;
+pub mod ledger;
+pub mod page;
+pub mod quote;
+pub mod transfer;
+pub mod treasury;
+pub mod webhook;
+
+use async_trait::async_trait;
+use settla_domain::id::{EndpointId, QuoteId, TransferId};
+use settla_domain::money::Currency;
+use settla_vault::ApiKey;
+
+use caller::{Caller, Me, Mutation, Reply};
+use error::PortError;
+use ledger::{LedgerAccount, PostingFilter, PostingView};
+use page::{Page, PageRequest};
+use quote::{CreateQuote, QuoteView};
+use transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
+use treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
+use webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
+
+/// What the server can do for a gateway. Every method is scoped to the caller's tenant and environment.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// Resolves a presented key. `Unauthenticated` whatever the reason.
+    async fn authenticate(&self, key: &ApiKey) -> Result<Caller, PortError>;
+
+    /// Who the caller is.
+    async fn me(&self, caller: &Caller) -> Result<Me, PortError>;
+
+    /// Prices a transfer.
+    async fn create_quote(&self, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError>;
+    /// One quote.
+    async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError>;
+
+    /// Starts a transfer.
+    async fn create_transfer(&self, caller: &Caller, call: &Mutation, ask: CreateTransfer) -> Result<Reply<TransferView>, PortError>;
+    /// Transfers, newest first.
+    async fn transfers(&self, caller: &Caller, filter: &TransferFilter, page: &PageRequest) -> Result<Page<TransferView>, PortError>;
+    /// One transfer.
+    async fn transfer(&self, caller: &Caller, id: TransferId) -> Result<TransferView, PortError>;
+    /// What happened to a transfer, oldest first.
+    async fn transfer_events(&self, caller: &Caller, id: TransferId, page: &PageRequest) -> Result<Page<TransferEvent>, PortError>;
+    /// Calls a transfer off, if nothing has left our hands.
+    async fn cancel_transfer(&self, caller: &Caller, call: &Mutation, id: TransferId) -> Result<Reply<TransferView>, PortError>;
+
+    /// Positions in every currency that the tenant has had.
+    async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError>;
+    /// The position in one currency; empty if there never was one.
+    async fn position(&self, caller: &Caller, currency: Currency) -> Result<PositionView, PortError>;
+    /// Announces a top-up and learns the reference to pay with.
+    async fn create_topup(&self, caller: &Caller, call: &Mutation, ask: CreateTopup) -> Result<Reply<TopupView>, PortError>;
+    /// Top-ups, newest first.
+    async fn topups(&self, caller: &Caller, page: &PageRequest) -> Result<Page<TopupView>, PortError>;
+    /// Takes fiat out.
+    async fn create_withdrawal(&self, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError>;
+    /// Withdrawals, newest first.
+    async fn withdrawals(&self, caller: &Caller, page: &PageRequest) -> Result<Page<WithdrawalView>, PortError>;
+
+    /// The tenant's ledger accounts with their balances.
+    async fn ledger_accounts(&self, caller: &Caller) -> Result<Vec<LedgerAccount>, PortError>;
+    /// One account, by the id that [`Self::ledger_accounts`] gives.
+    async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError>;
+    /// Postings that touch the tenant, newest first.
+    async fn postings(&self, caller: &Caller, filter: &PostingFilter, page: &PageRequest) -> Result<Page<PostingView>, PortError>;
+
+    /// Adds a webhook endpoint; its secret is shown here and never again.
+    async fn create_endpoint(&self, caller: &Caller, call: &Mutation, ask: CreateEndpoint) -> Result<Reply<EndpointCreated>, PortError>;
+    /// The tenant's endpoints.
+    async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError>;
+    /// Removes an endpoint. Deliveries that were not made are dropped.
+    async fn delete_endpoint(&self, caller: &Caller, call: &Mutation, id: EndpointId) -> Result<(), PortError>;
+    /// Deliveries with their attempts, newest first.
+    async fn deliveries(&self, caller: &Caller, page: &PageRequest) -> Result<Page<DeliveryView>, PortError>;
+
+    /// Takes in a provider's webhook: verified, kept durably, then acknowledged. Repeats are acknowledged too.
+    async fn provider_event(&self, event: ProviderEvent) -> Result<(), PortError>;
+
+    /// Asks each dependency. The names are fit for an unauthenticated answer.
+    async fn readiness(&self) -> Vec<Dependency>;
+}
+
+/// One dependency's answer to a readiness check.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Dependency {
+    /// Such as `database`.
+    #[schema(example = "database")]
+    pub name: &'static str,
+    /// Whether it answered in time.
+    pub ready: bool,
+}

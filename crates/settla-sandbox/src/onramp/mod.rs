@@ -1,0 +1,169 @@
+//! The on-ramp `harbour`: takes fiat by direct debit and delivers USDC on chain.
+//!
+//! **Costs**: a batch of orders is one look at the bank, one change of the bank's book and one of its own; a delivery
+//! is one transaction for up to a thousand orders.
+//!
+//! **Never**: delivers without having debited, or debits or delivers twice for one order id, whatever is killed when.
+
+mod api;
+mod ledger;
+mod order;
+
+use std::{path::Path, sync::Arc};
+
+use settla_evm::Address;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{
+    bank::{Bank, Debit},
+    book::Book,
+    chain::{Courier, Outflowing, Wallet},
+    clock::now_ms,
+    error::StoreError,
+    fx::Fx,
+    http::LostOnce,
+    lock::FolderLock,
+    magic::{Behaviour, Script},
+    money::{Amount, Currency, one_percent_less},
+    schedule::{DUE_MAX, Scheduled},
+    stop::Stop,
+    webhook::Announcer,
+};
+use ledger::{OnrampLedger, Record};
+use order::OrderRequest;
+
+pub(crate) use order::{check_payee, check_tokens};
+
+/// Its name on bank statements.
+const NAME: &str = "harbour";
+
+/// The on-ramp.
+pub(crate) struct Onramp {
+    book: Arc<Book<OnrampLedger>>,
+    bank: Arc<Bank>,
+    fx: Arc<Fx>,
+    announcer: Arc<Announcer>,
+    script: Script,
+    bell: Notify,
+    /// Rung when an order waits for its delivery.
+    delivery_bell: Arc<Notify>,
+    token: Address,
+    treasury: Address,
+    lost: LostOnce,
+    stop: Stop,
+}
+
+impl Onramp {
+    pub(crate) async fn open(
+        dir: &Path,
+        lock: FolderLock,
+        bank: Arc<Bank>,
+        fx: Arc<Fx>,
+        announcer: Arc<Announcer>,
+        script: Script,
+        wallet: Wallet,
+        stop: Stop,
+    ) -> Result<(Arc<Self>, Courier<OnrampLedger>), StoreError> {
+        let book = Arc::new(Book::<OnrampLedger>::open(dir, lock)?);
+        announcer.use_endpoint(book.read(|onramp| onramp.endpoint.clone()).await?.as_ref());
+        let delivery_bell = Arc::new(Notify::new());
+        let onramp = Arc::new(Self {
+            book: Arc::clone(&book),
+            bank,
+            fx,
+            announcer: Arc::clone(&announcer),
+            script,
+            bell: Notify::new(),
+            delivery_bell: Arc::clone(&delivery_bell),
+            token: wallet.chain.token,
+            treasury: wallet.address,
+            lost: LostOnce::default(),
+            stop,
+        });
+        let courier = Courier { name: NAME, book, wallet, announcer, bell: delivery_bell };
+        Ok((onramp, courier))
+    }
+
+    /// Why an order is not carried out, as far as that does not depend on the account.
+    async fn refusal(&self, request: &OrderRequest, behaviour: Behaviour) -> Result<Option<&'static str>, StoreError> {
+        if behaviour == Behaviour::Reject {
+            return Ok(Some("declined"));
+        }
+        let rate = self.fx.rate_e8(request.source.currency, Currency::Usdc).await?;
+        Ok((!rate.is_some_and(|rate| request.is_near(rate))).then_some("rate_moved"))
+    }
+}
+
+impl Scheduled for Onramp {
+    type Ledger = OnrampLedger;
+
+    fn book(&self) -> &Book<OnrampLedger> {
+        &self.book
+    }
+
+    fn bell(&self) -> &Notify {
+        &self.bell
+    }
+
+    fn next_due_ms(onramp: &OnrampLedger) -> Option<u64> {
+        onramp.due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Rejects or debits the orders that are due.
+    async fn work(&self) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let due: Vec<(OrderRequest, Behaviour)> = self
+            .book
+            .read(|onramp| {
+                let ids = onramp.due.iter().take_while(|(due_ms, _)| *due_ms <= now_ms).take(DUE_MAX);
+                ids.filter_map(|(_, id)| onramp.orders.get(id))
+                    .map(|order| (order.request.clone(), order.behaviour))
+                    .collect()
+            })
+            .await?;
+        // A debit that a crash kept us from noting stands: the order is not judged a second time.
+        let ids: Vec<Uuid> = due.iter().map(|(request, _)| request.client_order_id).collect();
+        let known = self.bank.debited(&ids).await?;
+
+        let mut records = Vec::with_capacity(due.len());
+        let (mut debits, mut debited) = (Vec::new(), Vec::new());
+        for ((request, behaviour), known) in due.into_iter().zip(known) {
+            let order = request.client_order_id;
+            let refusal = if known { None } else { self.refusal(&request, behaviour).await? };
+            if let Some(reason) = refusal {
+                records.push((order, Record::Rejected { order, reason: reason.to_owned() }));
+                continue;
+            }
+            let asked = request.destination.amount.0;
+            let deliver = if behaviour == Behaviour::WrongAmount { one_percent_less(asked) } else { asked };
+            debited.push((order, deliver));
+            debits.push(Debit { order, account: request.bank_account, money: request.source, creditor: NAME });
+        }
+        let outcomes = self.bank.direct_debit(debits).await?;
+        for ((order, deliver), taken) in debited.into_iter().zip(outcomes) {
+            records.push((
+                order,
+                if taken {
+                    Record::Debited { order, deliver: Amount(deliver) }
+                } else {
+                    Record::Rejected { order, reason: "insufficient_mandate_funds".to_owned() }
+                },
+            ));
+        }
+        let news = self.book.commit(|change| {
+            let mut rejected = Vec::new();
+            for (order, record) in records {
+                let is_rejection = matches!(record, Record::Rejected { .. });
+                change.write(record);
+                if is_rejection {
+                    rejected.extend(change.ledger().announcement(order));
+                }
+            }
+            rejected
+        });
+        self.announcer.announce(news.await?);
+        self.delivery_bell.notify_one();
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! settla-server

@@ -1,0 +1,140 @@
+//! The batch runner's SQL: load under locks, write what was decided, commit.
+//!
+//! # Round trips
+//!
+//! A batch costs at most [`ROUND_TRIPS_MAX`] round trips however many commands it has: one to begin, at most
+//! nine to load, at most fifteen to write, one to commit. A statement with nothing to do is not sent. A test
+//! counts them on the wire.
+//!
+//! # Locks
+//!
+//! One row a tenant (`tenant_locks`), taken in order of tenant number, so two batches cannot deadlock. Whoever
+//! holds it may change that tenant's positions and number its events. Outbox rows are locked besides, since
+//! workers claim them without the tenant's lock.
+//!
+//! # What bounds a batch
+//!
+//! Its caller, through the number of commands (a few hundred). All statements bind arrays, so neither the size
+//! of a statement nor the number of plans grows with the batch.
+
+mod load;
+mod write;
+
+use crate::StoreError;
+use crate::row::tenant_i32;
+use settla_domain::id::{EffectId, QuoteId, TransferId, WithdrawalId};
+use settla_domain::refusal::Refusal;
+use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
+use settla_domain::world::World;
+use sqlx::postgres::PgPool;
+use sqlx::{Executor, Postgres, Transaction};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+pub(crate) use load::{position, quote, tenant_terms, topup, transfer, withdrawal};
+pub use write::{Audit, Idempotency, Outcome, SealedParties};
+
+/// The most round trips that a batch takes, whatever its size.
+pub const ROUND_TRIPS_MAX: usize = 26;
+
+/// What a batch has to load.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// Tenants to lock; the platform (0) may be among them for postings that concern no tenant.
+    pub tenants: BTreeSet<TenantNo>,
+    /// Idempotency keys.
+    pub idempotency: BTreeSet<(TenantNo, String)>,
+    /// Quotes.
+    pub quotes: BTreeSet<(TenantNo, QuoteId)>,
+    /// Transfers.
+    pub transfers: BTreeSet<(TenantNo, TransferId)>,
+    /// Withdrawals.
+    pub withdrawals: BTreeSet<(TenantNo, WithdrawalId)>,
+    /// References of withdrawals that must not exist yet.
+    pub withdrawal_references: BTreeSet<(TenantNo, String)>,
+    /// Effects.
+    pub effects: BTreeSet<(TenantNo, EffectId)>,
+    /// Top-ups by reference.
+    pub topup_references: BTreeSet<(TenantNo, String)>,
+    /// Top-ups by id, for replays.
+    pub topups: BTreeSet<(TenantNo, Uuid)>,
+    /// Bank entries that may have been applied.
+    pub bank_entries: BTreeSet<String>,
+}
+
+/// A stored first answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Keyed fingerprint of the request.
+    pub fingerprint: Vec<u8>,
+    /// Whether it was refused, and why.
+    pub refusal: Option<Refusal>,
+    /// What it made or changed.
+    pub subject: Option<Uuid>,
+}
+
+/// What a batch has loaded.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// State for the engine.
+    pub world: World,
+    /// First answers by key.
+    pub idempotency: HashMap<(TenantNo, String), Recorded>,
+    /// The last event number of each tenant.
+    pub sequences: HashMap<TenantNo, i64>,
+    /// The tenants' webhook endpoints that are enabled.
+    pub endpoints: HashMap<TenantNo, Vec<Subscription>>,
+}
+
+/// Which events a webhook endpoint wants.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Subscription {
+    /// The endpoint.
+    pub id: Uuid,
+    /// Event types.
+    pub events: Vec<String>,
+}
+
+/// A batch's transaction.
+pub struct BatchTx {
+    id: Uuid,
+    tx: Transaction<'static, Postgres>,
+}
+
+impl BatchTx {
+    /// Begins the transaction and opens it to the given tenants alone. `id` names the batch's commit.
+    pub async fn begin(runner: &PgPool, id: Uuid, tenants: &BTreeSet<TenantNo>) -> Result<Self, StoreError> {
+        let list: Vec<String> = tenants.iter().map(|t| tenant_i32(*t).to_string()).collect();
+        // The numbers are ours, not a caller's text, so they may stand in the statement; that saves a round trip.
+        let begin = format!("BEGIN; SELECT set_config('settla.tenants', '{{{}}}', true)", list.join(","));
+        let tx = runner.begin_with(begin).await?;
+        Ok(Self { id, tx })
+    }
+
+    /// Locks the tenants and loads what the keys name.
+    pub async fn load(&mut self, keys: Keys) -> Result<Loaded, StoreError> {
+        load::load(&mut self.tx, keys).await
+    }
+
+    /// Writes what was decided.
+    pub async fn write(&mut self, outcome: &Outcome, loaded: &Loaded, now: Timestamp) -> Result<(), StoreError> {
+        write::write(&mut self.tx, self.id, outcome, loaded, now).await
+    }
+
+    /// Commits. `Unreachable` means that the outcome is unknown: ask [`was_committed`].
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit().await.map_err(|error| match StoreError::from(error) {
+            StoreError::Database(error) => StoreError::Unreachable(error),
+            other => other,
+        })
+    }
+}
+
+/// Whether the batch of this id was committed. It settles the matter for good: it writes the batch's marker
+/// itself, which waits for a commit still under way, and keeps a late one from succeeding.
+pub async fn was_committed(runner: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+    let insert = sqlx::query("INSERT INTO commit_markers (batch) VALUES ($1) ON CONFLICT DO NOTHING").bind(id);
+    let done = runner.execute(insert).await?;
+    Ok(done.rows_affected() == 0)
+}

@@ -1,0 +1,131 @@
+//! Our own books, added up: what the checks compare with each other and with the books of the outside.
+
+use crate::StoreError;
+use crate::row::{currency, money, tenant};
+use settla_domain::account::AccountId;
+use settla_domain::money::{Currency, Money};
+use settla_domain::tenant::TenantNo;
+use sqlx::Row;
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+/// Debits and credits of one account in one currency, minor units.
+#[derive(Debug, Clone)]
+pub struct AccountSums {
+    /// The account.
+    pub account: AccountId,
+    /// The currency.
+    pub currency: Currency,
+    /// Sum of debits.
+    pub debits: i128,
+    /// Sum of credits.
+    pub credits: i128,
+}
+
+/// Adds up every posting, by account.
+pub async fn account_sums(auditor: &PgPool) -> Result<Vec<AccountSums>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT account, currency, sum(debit)::text AS debits, sum(credit)::text AS credits FROM (
+             SELECT debit AS account, currency, amount AS debit, 0 AS credit FROM postings
+             UNION ALL SELECT credit, currency, 0, amount FROM postings) sides
+         GROUP BY account, currency ORDER BY account, currency",
+    )
+    .fetch_all(auditor)
+    .await?;
+    let sum = |row: &sqlx::postgres::PgRow, column: &'static str| -> Result<i128, StoreError> {
+        row.try_get::<&str, _>(column)?.parse().map_err(|_| StoreError::Corrupt(column))
+    };
+    rows.iter()
+        .map(|r| {
+            Ok(AccountSums {
+                account: AccountId::from_uuid(r.try_get("account")?),
+                currency: currency(r, "currency")?,
+                debits: sum(r, "debits")?,
+                credits: sum(r, "credits")?,
+            })
+        })
+        .collect()
+}
+
+/// All positions: available, held, in transit.
+pub async fn positions(auditor: &PgPool) -> Result<Vec<(TenantNo, Currency, [i128; 3], i128)>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM positions ORDER BY tenant, currency").fetch_all(auditor).await?;
+    rows.iter()
+        .map(|r| {
+            let p = crate::batch::position(r)?;
+            Ok((tenant(r)?, currency(r, "currency")?, [p.available, p.held, p.in_transit], p.usage.pending))
+        })
+        .collect()
+}
+
+/// How many transfers are in each state.
+pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sqlx::query("SELECT state, count(*) AS n FROM transfers GROUP BY state ORDER BY state").fetch_all(auditor).await?;
+    rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?))).collect()
+}
+
+/// Debits of transfers that have not ended, with pending withdrawals: what holds and transits must explain.
+pub async fn live_debits(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT tenant, debit_currency AS currency, sum(debit_amount)::bigint AS amount FROM transfers
+         WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY tenant, debit_currency",
+    )
+    .fetch_all(auditor)
+    .await?;
+    rows.iter().map(|r| Ok((tenant(r)?, money(r, "currency", "amount")?))).collect()
+}
+
+/// One transfer for a comparison with the outside.
+#[derive(Debug, Clone)]
+pub struct TransferLine {
+    /// Its id.
+    pub id: Uuid,
+    /// Its state.
+    pub state: String,
+    /// What the on-ramp was given.
+    pub source: Money,
+    /// What the on-ramp delivered.
+    pub delivered: Option<Money>,
+    /// What the off-ramp was sent.
+    pub sent: Money,
+    /// What the off-ramp paid.
+    pub paid: Option<Money>,
+    /// Whether the tokens went to the off-ramp.
+    pub settled: bool,
+    /// Whether they came back.
+    pub returned: bool,
+}
+
+/// Every transfer, oldest first. For checks of a bounded system, not for a live one of any size.
+pub async fn transfer_lines(auditor: &PgPool) -> Result<Vec<TransferLine>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM transfers ORDER BY id").fetch_all(auditor).await?;
+    rows.iter()
+        .map(|r| {
+            let t = crate::batch::transfer(r)?;
+            Ok(TransferLine {
+                id: t.id.0,
+                state: t.state.name().to_owned(),
+                source: t.terms.source,
+                delivered: t.progress.delivered,
+                sent: t.terms.sent,
+                paid: t.progress.paid,
+                settled: t.progress.settlement_tx.is_some(),
+                returned: t.progress.return_tx.is_some(),
+            })
+        })
+        .collect()
+}
+
+/// Rows of the whole schema by table, exact.
+pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+    const TABLES: [&str; 15] = [
+        "quotes", "transfers", "events", "postings", "positions", "outbox", "provider_events", "settlements", "settlement_members",
+        "idempotency", "audit_log", "webhook_deliveries", "webhook_attempts", "topups", "withdrawals",
+    ];
+    let mut counts = Vec::new();
+    for table in TABLES {
+        let row = sqlx::query(&format!("SELECT count(*) AS n FROM {table}")).fetch_one(auditor).await?;
+        counts.push((table.to_owned(), row.try_get("n")?));
+    }
+    Ok(counts)
+}

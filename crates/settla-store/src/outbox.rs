@@ -1,0 +1,108 @@
+//! Claiming effects. A claim is a lease with a fencing epoch: it ends by itself, and a worker that comes back
+//! late cannot reschedule what another one has since taken.
+//!
+//! Findings need no fence: they are facts, and the engine applies each once.
+
+use crate::StoreError;
+use crate::row::{at, json, tenant, tenant_i32};
+use settla_domain::effect::{Effect, EffectKind};
+use settla_domain::id::EffectId;
+use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
+use uuid::Uuid;
+
+/// An effect that a worker holds for a while.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The effect.
+    pub id: EffectId,
+    /// Whose.
+    pub tenant: TenantNo,
+    /// The transfer or withdrawal it serves.
+    pub subject: Uuid,
+    /// What to do.
+    pub effect: Effect,
+    /// Whether the provider has taken it: then only enquire.
+    pub accepted: bool,
+    /// This attempt's number, from 1.
+    pub attempt: i32,
+    /// When it was first attempted; it may have reached the provider since then.
+    pub first_attempt_at: Timestamp,
+    /// The fence.
+    pub epoch: i64,
+}
+
+/// Claims up to `limit` due effects of a kind for `lease_ms`. Rows that others hold are passed over, so a
+/// slow provider blocks nobody else.
+pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64) -> Result<Vec<Claim>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE outbox o SET attempts = o.attempts + 1, epoch = o.epoch + 1, first_attempt_at = coalesce(o.first_attempt_at, now()),
+             lease_until = now() + $3 * interval '1 millisecond', next_at = now() + $3 * interval '1 millisecond'
+         FROM (SELECT id FROM outbox WHERE kind = $1 AND status IN ('ready', 'accepted') AND next_at <= now()
+               ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
+         WHERE o.id = due.id
+         RETURNING o.id, o.tenant, o.subject, o.payload, o.status, o.attempts, o.first_attempt_at, o.epoch",
+    )
+    .bind(kind.name())
+    .bind(limit)
+    .bind(lease_ms)
+    .fetch_all(worker)
+    .await?;
+    rows.iter().map(claimed).collect()
+}
+
+pub(crate) fn claimed(row: &PgRow) -> Result<Claim, StoreError> {
+    Ok(Claim {
+        id: EffectId(row.try_get("id")?),
+        tenant: tenant(row)?,
+        subject: row.try_get("subject")?,
+        effect: json(row, "payload")?,
+        accepted: row.try_get::<&str, _>("status")? == "accepted",
+        attempt: row.try_get("attempts")?,
+        first_attempt_at: at(row, "first_attempt_at")?,
+        epoch: row.try_get("epoch")?,
+    })
+}
+
+/// Gives claims back, to be looked at again after their delay in milliseconds. A claim that somebody else
+/// has taken since is left alone.
+pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), StoreError> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE outbox o SET lease_until = NULL, next_at = now() + k.delay_ms * interval '1 millisecond'
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::int[]) k (id, epoch, delay_ms, tenant)
+         WHERE o.id = k.id AND o.tenant = k.tenant AND o.epoch = k.epoch AND o.status IN ('ready', 'accepted')",
+    )
+    .bind(claims.iter().map(|(c, _)| c.id.0).collect::<Vec<_>>())
+    .bind(claims.iter().map(|(c, _)| c.epoch).collect::<Vec<_>>())
+    .bind(claims.iter().map(|(_, delay_ms)| *delay_ms).collect::<Vec<_>>())
+    .bind(claims.iter().map(|(c, _)| tenant_i32(c.tenant)).collect::<Vec<_>>())
+    .execute(worker)
+    .await?;
+    Ok(())
+}
+
+/// Brings the next look at these effects forward to now, because their provider has news.
+pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
+    sqlx::query("UPDATE outbox SET next_at = now() WHERE id = ANY ($1) AND status = 'accepted' AND lease_until IS NULL")
+        .bind(ids)
+        .execute(worker)
+        .await?;
+    Ok(())
+}
+
+/// How many open effects there are by kind, and the age in seconds of the oldest.
+pub async fn backlog(worker: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT kind, count(*) AS open, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
+         FROM outbox WHERE status NOT IN ('done', 'cancelled') GROUP BY kind",
+    )
+    .fetch_all(worker)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("kind")?, r.try_get("open")?, r.try_get("oldest_s")?))).collect()
+}

@@ -1,0 +1,90 @@
+//! One pool a role. The login user is a member of each role and takes it on at connect, so a forgotten
+//! `SET ROLE` cannot widen what a query sees.
+
+use crate::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where the database is and how many connections to keep, per role.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `postgres://…`, the value of `SETTLA_TRANSFER_DB_URL`.
+    pub url: String,
+    /// Connections of the tenant-scoped role.
+    pub app_connections: u32,
+    /// Connections of the workers' role.
+    pub worker_connections: u32,
+}
+
+impl StoreConfig {
+    /// The usual numbers of connections.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), app_connections: 12, worker_connections: 8 }
+    }
+}
+
+/// The database of one environment, through the eyes of each role.
+#[derive(Clone)]
+pub struct Store {
+    /// The batch runner: sees the tenants of its batch.
+    pub runner: PgPool,
+    /// Everything on behalf of one tenant: sees that tenant.
+    pub app: PgPool,
+    /// Workers: see all tenants, but only the tables of work.
+    pub worker: PgPool,
+    /// Operators' commands: tenants, keys, fees, limits.
+    pub operator: PgPool,
+    /// Checks and reports: reads all but personal data and keys.
+    pub auditor: PgPool,
+}
+
+impl Store {
+    /// Brings the schema up to date, then opens the pools. Any number of processes may do so at once.
+    pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(&config.url)?;
+        migrate(&options).await?;
+        let pool = |role: &str, connections: u32| {
+            let options = options.clone().application_name(role).options([
+                ("role", role),
+                ("search_path", "settla"),
+                ("lock_timeout", "10000"),
+                ("statement_timeout", "30000"),
+                ("idle_in_transaction_session_timeout", "60000"),
+            ]);
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                // A ping before each use would double the round trips of short transactions.
+                .test_before_acquire(false)
+                .connect_lazy_with(options)
+        };
+        Ok(Self {
+            runner: pool("settla_runner", 4),
+            app: pool("settla_app", config.app_connections),
+            worker: pool("settla_worker", config.worker_connections),
+            operator: pool("settla_operator", 2),
+            auditor: pool("settla_auditor", 2),
+        })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.app).await?;
+        Ok(())
+    }
+
+    /// Gives the connections back.
+    pub async fn close(&self) {
+        for pool in [&self.runner, &self.app, &self.worker, &self.operator, &self.auditor] {
+            pool.close().await;
+        }
+    }
+}
+
+async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let outcome = sqlx::migrate!("./migrations").run(&pool).await;
+    pool.close().await;
+    outcome.map_err(|error| StoreError::Migration(error.to_string()))
+}

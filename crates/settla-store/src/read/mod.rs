@@ -1,0 +1,14 @@
+//! Reads on behalf of one tenant. Every query names the tenant, and row-level security would hide other
+//! tenants' rows if one did not.
+
+mod ledger;
+mod tenant;
+mod transfer;
+mod treasury;
+mod webhook;
+
+pub use ledger::{PostingRow, postings};
+pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
+pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};
+pub use treasury::{positions, topups, withdrawals};
+pub use webhook::{AttemptRow, DeliveryRow, EndpointRow, NewEndpoint, EndpointMade, create_endpoint, delete_endpoint, deliveries, endpoint, endpoints};

@@ -1,0 +1,2 @@
+//! settla
+fn main(){}
