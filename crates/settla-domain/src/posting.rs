@@ -54,6 +54,39 @@ pub enum PostingCode {
 }
 
 impl PostingCode {
+    /// Every code.
+    pub const ALL: [PostingCode; 19] = [
+        Self::Topup,
+        Self::UnmatchedCredit,
+        Self::Hold,
+        Self::Release,
+        Self::OnRampStart,
+        Self::OnRampPaid,
+        Self::OnRampDelivered,
+        Self::Settle,
+        Self::OffRampUsed,
+        Self::PaidOut,
+        Self::Spread,
+        Self::Rounding,
+        Self::Fee,
+        Self::Returned,
+        Self::CreditStable,
+        Self::Disputed,
+        Self::WithdrawHold,
+        Self::WithdrawRelease,
+        Self::WithdrawPaid,
+    ];
+
+    /// From its stored number.
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| i16::from(*code as u8) == number)
+    }
+
+    /// Whether postings of this code belong to a transfer.
+    pub fn is_of_transfer(self) -> bool {
+        (10..30).contains(&(self as u8))
+    }
+
     /// Name in JSON.
     pub fn name(self) -> &'static str {
         match self {

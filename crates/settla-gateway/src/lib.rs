@@ -25,6 +25,7 @@ mod observe;
 mod openapi;
 mod problem;
 mod request_id;
+pub mod sample;
 mod serve;
 mod table;
 mod telemetry;

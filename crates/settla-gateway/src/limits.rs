@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest body of a request.
     pub body_bytes_max: usize,
-    /// Largest head of a request (request line and headers).
+    /// Largest head of a request (request line and headers); at least 8 KiB.
     pub head_bytes_max: usize,
     /// Most headers of a request.
     pub headers_max: usize,

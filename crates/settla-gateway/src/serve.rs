@@ -19,6 +19,9 @@ use crate::limits::Limits;
 /// Pause after a failed accept: usually the process is out of descriptors, and asking again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The HTTP library panics on a smaller buffer.
+const HEAD_BYTES_MIN: usize = 8_192;
+
 /// How a stop went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -80,7 +83,7 @@ async fn connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time_max)
-            .max_buf_size(limits.head_bytes_max)
+            .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN))
             .max_headers(limits.headers_max)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
     );

@@ -26,6 +26,7 @@ mod offramp;
 mod onramp;
 mod sandbox;
 mod schedule;
+mod setup;
 mod stop;
 mod webhook;
 

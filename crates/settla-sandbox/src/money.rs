@@ -88,6 +88,11 @@ pub(crate) fn one_percent_less(amount: u128) -> u128 {
     amount - amount.div_ceil(100)
 }
 
+/// For `serialize_with`: a signed amount as a decimal string.
+pub(crate) fn as_string<S: Serializer>(amount: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(amount)
+}
+
 /// Sums a currency, in currency order, for a summary.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals(std::collections::BTreeMap<Currency, u128>);

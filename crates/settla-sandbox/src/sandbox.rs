@@ -16,7 +16,7 @@ use crate::{
     lock::FolderLock,
     offramp::Offramp,
     onramp::Onramp,
-    schedule,
+    setup::Setup,
     stop::{self, Stopper},
     webhook::{self, Announcer},
 };
@@ -65,23 +65,17 @@ impl Sandbox {
 
         let (stopper, stop) = stop::channel();
         let client = webhook::client()?;
-        let announcer = |label| Announcer::new(client.clone(), Arc::clone(&master), label, stop.clone());
-        let script = config.script();
+        let setup = |name: &'static str| Setup {
+            dir: dir(name),
+            lock: lock.clone(),
+            announcer: Announcer::new(client.clone(), Arc::clone(&master), name, stop.clone()),
+            script: config.script(),
+            stop: stop.clone(),
+        };
         let fx = Fx::open(&dir("fx"), lock.clone())?;
-        let bank = Bank::open(&dir("bank"), lock.clone(), announcer("bank"), script.clone()).await?;
-        let (onramp, deliveries) = Onramp::open(
-            &dir("onramp"),
-            lock.clone(),
-            Arc::clone(&bank),
-            Arc::clone(&fx),
-            announcer("onramp"),
-            script.clone(),
-            treasury,
-            stop.clone(),
-        )
-        .await?;
-        let offramp =
-            Offramp::open(&dir("offramp"), lock, announcer("offramp"), script, &deposit, stop.clone()).await?;
+        let bank = Bank::open(setup("bank")).await?;
+        let onramp = Onramp::open(setup("onramp"), Arc::clone(&bank), Arc::clone(&fx), &treasury).await?;
+        let offramp = Offramp::open(setup("offramp"), &deposit).await?;
 
         // All ports before the first answer: a start that fails has done nothing.
         let (ip, ports) = (config.ip, config.ports);
@@ -92,9 +86,8 @@ impl Sandbox {
         let urls = [&bank_port, &onramp_port, &offramp_port, &fx_port].map(|port| port.url.clone());
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(schedule::run(Arc::clone(&bank), stop.clone()));
-        tasks.spawn(schedule::run(Arc::clone(&onramp), stop.clone()));
-        tasks.spawn(deliveries.run(stop.clone()));
+        bank.start(&mut tasks);
+        onramp.start(treasury, &mut tasks);
         offramp.start(deposit, &mut tasks);
         let keys = &config.keys;
         bank_port.serve(bank.routes(), &keys.bank, stop.clone(), &mut tasks);

@@ -46,7 +46,7 @@ pub(crate) struct Registration {
 /// A registered endpoint as the book keeps it: the secret is sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct StoredEndpoint {
-    url: String,
+    pub(crate) url: String,
     sealed_secret: String,
 }
 

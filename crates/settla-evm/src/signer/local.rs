@@ -23,7 +23,8 @@ const QUEUE_MAX: usize = 256;
 
 /// A signer whose key lives in a folder, encrypted with the master key.
 ///
-/// One process at a time: the folder is locked while it is open. Dropping it finishes what has begun and unlocks.
+/// One process at a time: the folder is locked while it is open. Dropping it finishes what has begun and unlocks; like
+/// opening, it blocks the thread for the time of a few disk writes.
 pub struct LocalSigner {
     address: Address,
     requests: Option<mpsc::Sender<Request>>,

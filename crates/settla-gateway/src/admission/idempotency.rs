@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_covers_every_part() {
-        let print = |method, uri: &'static str, body: &str| fingerprint(&method, &Uri::from_static(uri), body.as_bytes());
+        let print =
+            |method, uri: &'static str, body: &str| fingerprint(&method, &Uri::from_static(uri), body.as_bytes());
         let base = print(Method::POST, "/v1/a?b=1", "{}");
         assert_eq!(base, print(Method::POST, "/v1/a?b=1", "{}"));
         for other in [

@@ -14,7 +14,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 pub(crate) use idempotency::{HEADER as IDEMPOTENCY_KEY, IdempotencyKey, fingerprint};
-pub(crate) use query::{Param, Query};
+pub(crate) use query::{Param, Query, invalid};
 pub(crate) use session::Session;
 
 use crate::endpoint::Access;

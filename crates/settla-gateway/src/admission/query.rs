@@ -100,7 +100,10 @@ mod tests {
         };
         assert_eq!(page(&[]).unwrap(), PageRequest { limit: PAGE_SIZE_DEFAULT, cursor: None });
         for (text, limit) in [("1", 1), ("200", 200)] {
-            assert_eq!(page(&[("limit", text), ("cursor", "c")]).unwrap(), PageRequest { limit, cursor: Some("c".into()) });
+            assert_eq!(
+                page(&[("limit", text), ("cursor", "c")]).unwrap(),
+                PageRequest { limit, cursor: Some("c".into()) }
+            );
         }
         for bad in ["0", "201", "-1", "+5", "05", "1.0", "", "x", "99999999"] {
             assert!(page(&[("limit", bad)]).is_err(), "{bad}");

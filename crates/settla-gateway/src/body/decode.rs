@@ -64,9 +64,7 @@ pub(super) fn json<T: JsonBody>(bytes: &[u8]) -> Result<T, Problem> {
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let mut at = Pointer::from(error.path());
         let text = error.inner().to_string();
-        let Some((code, detail, field)) = explain(&text) else {
-            return malformed(error.inner());
-        };
+        let (code, detail, field) = explain(&text);
         if let Some(field) = field.filter(|field| at.0.last().map(String::as_str) != Some(*field)) {
             at.push(field);
         }
@@ -84,27 +82,24 @@ fn at_field(code: &'static str, detail: String, at: &Pointer) -> Problem {
     if at.0.is_empty() { problem } else { problem.at(at.to_string()) }
 }
 
-/// Code, detail, and the field that serde names in the text rather than in the path.
-fn explain(text: &str) -> Option<(&'static str, String, Option<&str>)> {
+/// Code, detail, and the field that serde names in the text rather than in the path. The names in these texts are
+/// those of our documentation; values, which may stand there too, are left out.
+fn explain(text: &str) -> (&'static str, String, Option<&str>) {
     let named = || text.split('`').nth(1);
-    let detail = |text: &str| text.to_owned();
-    Some(if text.starts_with("missing field") {
-        ("missing_field", detail("The field is required."), named())
+    if text.starts_with("missing field") {
+        ("missing_field", "The field is required.".into(), named())
     } else if text.starts_with("unknown field") {
-        ("unknown_field", detail("There is no such field here."), named())
+        ("unknown_field", "There is no such field here.".into(), named())
     } else if text.starts_with("unknown variant") {
-        // The names come from our documentation; the value, which stands before them, is left out.
-        let names = text.split_once("expected ").map_or("", |(_, names)| names);
+        let names = text.rsplit_once("expected ").map_or("", |(_, names)| names);
         let names = names.split(" at line ").next().unwrap_or_default();
         ("invalid_value", format!("The value must be {names}."), None)
+    } else if text.starts_with("invalid type") && text.contains("expected a string") {
+        ("invalid_type", "The value must be a string.".into(), None)
     } else if text.starts_with("invalid type") {
-        let expected = ["a string", "a boolean", "null"].into_iter().find(|kind| text.contains(&format!("expected {kind}")));
-        ("invalid_type", format!("The value must be {}.", expected.unwrap_or("of the documented type")), None)
-    } else if text.starts_with("a value has the wrong type") || text.starts_with("invalid ") {
-        ("invalid_value", detail("The value has the wrong type or form."), None)
-    } else if text.contains("at line") {
-        return None;
+        ("invalid_type", "The value has the wrong type.".into(), None)
     } else {
-        ("invalid_value", detail("The value has the wrong type or form."), None)
-    })
+        // Personal data says no more than that: its type hides even that a value is not there.
+        ("invalid_value", "A value here is missing, or has the wrong type or form.".into(), None)
+    }
 }

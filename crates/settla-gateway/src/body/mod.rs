@@ -2,6 +2,7 @@
 
 mod decode;
 mod scan;
+mod withdrawal;
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use settla_port::caller::Mutation;
 use tokio::time::timeout;
+
+pub(crate) use withdrawal::WithdrawalBody;
 
 use crate::admission::{IdempotencyKey, fingerprint};
 use crate::gateway::Shared;
@@ -29,7 +32,7 @@ pub(crate) trait JsonBody: DeserializeOwned {
 impl JsonBody for settla_port::quote::CreateQuote {}
 impl JsonBody for settla_port::transfer::CreateTransfer {}
 impl JsonBody for settla_port::treasury::CreateTopup {}
-impl JsonBody for settla_port::treasury::CreateWithdrawal {}
+impl JsonBody for WithdrawalBody {}
 impl JsonBody for settla_port::webhook::CreateEndpoint {
     const ARRAYS: &'static [&'static str] = &["events"];
 }
@@ -80,7 +83,8 @@ impl FromRequest<Arc<Shared>> for RawBody {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
+    let essence =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
     if essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 pub(crate) use port::of_path;
-pub(crate) use render::render;
+pub(crate) use render::{render, title};
 
 /// Where problem types are explained; the code follows.
 pub(crate) const TYPE_BASE: &str = "https://docs.settla.dev/problems/";

@@ -54,7 +54,7 @@ fn document(problem: Problem, request_id: &RequestId) -> Value {
 }
 
 /// One title a code, as the RFC wants it: `quote_expired` is "Quote expired".
-fn title(code: &str) -> String {
+pub(crate) fn title(code: &str) -> String {
     let mut text = code.replace('_', " ");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();

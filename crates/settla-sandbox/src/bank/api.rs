@@ -40,11 +40,11 @@ impl Bank {
     }
 }
 
-async fn register(State(bank): State<Arc<Bank>>, Body(body): Body<Registration>) -> Result<StatusCode, Problem> {
+async fn register(State(bank): State<Arc<Bank>>, Body(body): Body<Registration>) -> Result<Json<Value>, Problem> {
     let endpoint = bank.announcer.seal(&body)?;
     bank.book.commit(|change| change.write(Record::Endpoint { endpoint: endpoint.clone() })).await?;
     bank.announcer.use_endpoint(Some(&endpoint));
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(json!({ "url": endpoint.url })))
 }
 
 fn account_json(bank: &BankLedger, id: &str) -> Result<Json<Value>, Problem> {

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::payment::{Payment, PaymentRequest, PaymentStatus};
 use crate::{
     book::Ledger,
-    clock::rfc3339,
-    money::{Currency, Money},
+    clock,
+    money::{self, Currency, Money},
     webhook::StoredEndpoint,
 };
 
@@ -27,22 +27,14 @@ pub(crate) enum EntryKind {
 pub(crate) struct Entry {
     pub(crate) seq: u64,
     pub(crate) id: Uuid,
-    #[serde(rename = "booked_at", serialize_with = "as_rfc3339")]
+    #[serde(rename = "booked_at", serialize_with = "clock::as_rfc3339")]
     pub(crate) booked_at_ms: u64,
     pub(crate) currency: Currency,
-    #[serde(serialize_with = "as_string")]
+    #[serde(serialize_with = "money::as_string")]
     pub(crate) amount: i128,
     pub(crate) kind: EntryKind,
     pub(crate) reference: String,
     pub(crate) counterparty: String,
-}
-
-fn as_rfc3339<S: Serializer>(at_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at_ms))
-}
-
-fn as_string<S: Serializer>(amount: &i128, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(amount)
 }
 
 /// Money into an account (`credit`) or out of it, as the journal keeps it.

@@ -7,19 +7,20 @@ mod api;
 mod ledger;
 mod payment;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
     book::Book,
     clock::now_ms,
     error::StoreError,
-    lock::FolderLock,
     magic::{Behaviour, Script},
     money::Money,
-    schedule::{DUE_MAX, Scheduled},
+    schedule::{self, DUE_MAX, Scheduled},
+    setup::Setup,
+    stop::Stop,
     webhook::{Announcement, Announcer},
 };
 use ledger::{BankLedger, Booking, Record};
@@ -32,6 +33,7 @@ pub(crate) struct Bank {
     announcer: Arc<Announcer>,
     script: Script,
     bell: Notify,
+    stop: Stop,
 }
 
 /// A direct debit by mandate.
@@ -43,15 +45,16 @@ pub(crate) struct Debit {
 }
 
 impl Bank {
-    pub(crate) async fn open(
-        dir: &Path,
-        lock: FolderLock,
-        announcer: Arc<Announcer>,
-        script: Script,
-    ) -> Result<Arc<Self>, StoreError> {
-        let book = Book::<BankLedger>::open(dir, lock)?;
+    pub(crate) async fn open(setup: Setup) -> Result<Arc<Self>, StoreError> {
+        let Setup { dir, lock, announcer, script, stop } = setup;
+        let book = Book::<BankLedger>::open(&dir, lock)?;
         announcer.use_endpoint(book.read(|bank| bank.endpoint.clone()).await?.as_ref());
-        Ok(Arc::new(Self { book, announcer, script, bell: Notify::new() }))
+        Ok(Arc::new(Self { book, announcer, script, bell: Notify::new(), stop }))
+    }
+
+    /// Starts the worker that executes payments.
+    pub(crate) fn start(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        tasks.spawn(schedule::run(Arc::clone(self), self.stop.clone()));
     }
 
     /// Which of these orders have been debited already.

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -135,7 +135,7 @@ impl Drop for Journal {
     }
 }
 
-fn write_until_closed(mut file: File, path: &PathBuf, shared: &Shared, progress: &watch::Sender<Durable>) {
+fn write_until_closed(mut file: File, path: &Path, shared: &Shared, progress: &watch::Sender<Durable>) {
     let mut lines = Vec::new();
     loop {
         let position = {

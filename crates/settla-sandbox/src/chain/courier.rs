@@ -48,6 +48,8 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error(transparent)]
     Rpc(#[from] RpcError),
+    #[error("broadcast: {0}")]
+    Send(#[from] SendError),
     #[error(transparent)]
     Signer(#[from] SignerError),
     #[error("the wallet's tokens do not cover the next member")]
@@ -111,8 +113,10 @@ impl<L: Outflowing> Courier<L> {
         if work.unsigned.is_empty() && work.signed.is_empty() {
             return Ok(work.waiting);
         }
-        self.sign(&mut work, sent).await?;
+        // A broadcast that fails does not keep the batches before it from their receipts.
+        let signed = self.sign(&mut work, sent).await;
         self.settle(&work, sent).await?;
+        signed?;
         Ok(true)
     }
 
@@ -174,11 +178,7 @@ impl<L: Outflowing> Courier<L> {
         match self.wallet.chain.rpc.send_raw(&signed.raw).await {
             // Nonce too low: it is in a block already, which the receipt tells.
             Ok(_) | Err(SendError::NonceTooLow) => Ok(()),
-            Err(SendError::Unknown(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(wallet = self.name, %error, "broadcast refused; it is tried again");
-                Ok(())
-            }
+            Err(error) => Err(error.into()),
         }
     }
 

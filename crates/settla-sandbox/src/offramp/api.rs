@@ -48,11 +48,11 @@ impl Offramp {
     }
 }
 
-async fn register(State(offramp): State<Arc<Offramp>>, Body(body): Body<Registration>) -> Result<StatusCode, Problem> {
+async fn register(State(offramp): State<Arc<Offramp>>, Body(body): Body<Registration>) -> Result<Json<Value>, Problem> {
     let endpoint = offramp.announcer.seal(&body)?;
     offramp.book.commit(|change| change.write(Record::Endpoint { endpoint: endpoint.clone() })).await?;
     offramp.announcer.use_endpoint(Some(&endpoint));
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(json!({ "url": endpoint.url })))
 }
 
 /// Takes a manifest, once for each batch. One that the chain contradicted may be replaced.
@@ -131,7 +131,7 @@ fn accept(
     let due_ms = now_ms() + offramp.script.delay_ms(behaviour, id);
     let first = Payout { request: request.clone(), behaviour, due_ms, status: PayoutStatus::Pending };
     if is_new {
-        change.write(Record::Accepted { key, request, behaviour, due_ms });
+        change.write(Record::Accepted { key, request: Box::new(request), behaviour, due_ms });
     } else if known_key.is_none() {
         change.write(Record::Key { key, payout: id });
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use settla_evm::TxHash;
 use uuid::Uuid;
 
@@ -13,9 +13,9 @@ use super::{
 use crate::{
     book::Ledger,
     chain::{Outflow, OutflowRecord, Outflowing},
-    clock::rfc3339,
+    clock,
     magic::Behaviour,
-    money::{Amount, Currency, Money, Totals},
+    money::{self, Amount, Currency, Money, Totals},
     webhook::{Announcement, StoredEndpoint},
 };
 
@@ -34,22 +34,14 @@ pub(crate) struct Entry {
     seq: u64,
     /// The batch of a settlement, else the payout.
     id: Uuid,
-    #[serde(rename = "booked_at", serialize_with = "as_rfc3339")]
+    #[serde(rename = "booked_at", serialize_with = "clock::as_rfc3339")]
     booked_at_ms: u64,
     kind: EntryKind,
     currency: Currency,
-    #[serde(serialize_with = "as_string")]
+    #[serde(serialize_with = "money::as_string")]
     amount: i128,
     tx_hash: Option<TxHash>,
     reference: Option<String>,
-}
-
-fn as_rfc3339<S: Serializer>(at_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at_ms))
-}
-
-fn as_string<S: Serializer>(amount: &i128, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(amount)
 }
 
 /// One line of the off-ramp's journal.
@@ -60,7 +52,7 @@ pub(crate) enum Record {
     SettlementAccepted { request: SettlementRequest, at_ms: u64 },
     SettlementVerified { settlement: Uuid, at_ms: u64 },
     SettlementRefused { settlement: Uuid, reason: String },
-    Accepted { key: String, request: PayoutRequest, behaviour: Behaviour, due_ms: u64 },
+    Accepted { key: String, request: Box<PayoutRequest>, behaviour: Behaviour, due_ms: u64 },
     Key { key: String, payout: Uuid },
     Paid { payout: Uuid, amount: Amount, reference: String, at_ms: u64 },
     Returning { payout: Uuid, amount: Amount, reason: String },
@@ -120,7 +112,7 @@ impl Ledger for OfframpLedger {
                 } else {
                     self.waiting.entry(request.settlement_tx_hash).or_default().push(id);
                 }
-                let payout = Payout { request, behaviour, due_ms, status: PayoutStatus::Pending };
+                let payout = Payout { request: *request, behaviour, due_ms, status: PayoutStatus::Pending };
                 self.count(payout.status.name(), 1);
                 self.payouts.insert(id, payout);
             }

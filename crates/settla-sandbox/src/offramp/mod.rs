@@ -9,7 +9,7 @@ mod payout;
 mod settlement;
 mod watch;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use settla_evm::Address;
 use tokio::{sync::Notify, task::JoinSet};
@@ -21,10 +21,10 @@ use crate::{
     clock::now_ms,
     error::StoreError,
     http::LostOnce,
-    lock::FolderLock,
     magic::{Behaviour, Script},
     money::{Amount, one_percent_less},
     schedule::{self, DUE_MAX, Scheduled},
+    setup::Setup,
     stop::Stop,
     webhook::Announcer,
 };
@@ -47,15 +47,9 @@ pub(crate) struct Offramp {
 }
 
 impl Offramp {
-    pub(crate) async fn open(
-        dir: &Path,
-        lock: FolderLock,
-        announcer: Arc<Announcer>,
-        script: Script,
-        wallet: &Wallet,
-        stop: Stop,
-    ) -> Result<Arc<Self>, StoreError> {
-        let book = Arc::new(Book::<OfframpLedger>::open(dir, lock)?);
+    pub(crate) async fn open(setup: Setup, wallet: &Wallet) -> Result<Arc<Self>, StoreError> {
+        let Setup { dir, lock, announcer, script, stop } = setup;
+        let book = Arc::new(Book::<OfframpLedger>::open(&dir, lock)?);
         announcer.use_endpoint(book.read(|offramp| offramp.endpoint.clone()).await?.as_ref());
         Ok(Arc::new(Self {
             book,

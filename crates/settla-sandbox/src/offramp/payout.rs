@@ -47,7 +47,10 @@ impl PayoutRequest {
         check_payee("return_address", self.return_address, deposit)?;
         check_text("beneficiary.name", &self.beneficiary.name)?;
         check_text("beneficiary.account_number", &self.beneficiary.account_number)?;
-        check_text("beneficiary.bank_code", &self.beneficiary.bank_code)?;
+        // Where the account number is an IBAN, it names the bank already.
+        if !self.beneficiary.bank_code.is_empty() {
+            check_text("beneficiary.bank_code", &self.beneficiary.bank_code)?;
+        }
         check_text("beneficiary.country", &self.beneficiary.country)
     }
 }

@@ -45,11 +45,11 @@ impl Onramp {
     }
 }
 
-async fn register(State(onramp): State<Arc<Onramp>>, Body(body): Body<Registration>) -> Result<StatusCode, Problem> {
+async fn register(State(onramp): State<Arc<Onramp>>, Body(body): Body<Registration>) -> Result<Json<Value>, Problem> {
     let endpoint = onramp.announcer.seal(&body)?;
     onramp.book.commit(|change| change.write(Record::Endpoint { endpoint: endpoint.clone() })).await?;
     onramp.announcer.use_endpoint(Some(&endpoint));
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(json!({ "url": endpoint.url })))
 }
 
 async fn create(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use settla_evm::TxHash;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::order::{Order, OrderRequest, OrderStatus};
 use crate::{
     book::Ledger,
     chain::{Outflow, OutflowRecord, Outflowing},
-    clock::rfc3339,
+    clock,
     magic::Behaviour,
     money::{Amount, Currency, Money, Totals},
     webhook::{Announcement, StoredEndpoint},
@@ -21,17 +21,13 @@ use crate::{
 pub(crate) struct Entry {
     seq: u64,
     id: Uuid,
-    #[serde(rename = "booked_at", serialize_with = "as_rfc3339")]
+    #[serde(rename = "booked_at", serialize_with = "clock::as_rfc3339")]
     booked_at_ms: u64,
     client_order_id: Uuid,
     fiat_taken: Money,
     tokens_delivered: Money,
     delivery_id: Uuid,
     tx_hash: TxHash,
-}
-
-fn as_rfc3339<S: Serializer>(at_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at_ms))
 }
 
 /// One line of the on-ramp's journal.

@@ -9,10 +9,10 @@ mod api;
 mod ledger;
 mod order;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use settla_evm::Address;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
@@ -23,10 +23,10 @@ use crate::{
     error::StoreError,
     fx::Fx,
     http::LostOnce,
-    lock::FolderLock,
     magic::{Behaviour, Script},
     money::{Amount, Currency, one_percent_less},
-    schedule::{DUE_MAX, Scheduled},
+    schedule::{self, DUE_MAX, Scheduled},
+    setup::Setup,
     stop::Stop,
     webhook::Announcer,
 };
@@ -56,33 +56,40 @@ pub(crate) struct Onramp {
 
 impl Onramp {
     pub(crate) async fn open(
-        dir: &Path,
-        lock: FolderLock,
+        setup: Setup,
         bank: Arc<Bank>,
         fx: Arc<Fx>,
-        announcer: Arc<Announcer>,
-        script: Script,
-        wallet: Wallet,
-        stop: Stop,
-    ) -> Result<(Arc<Self>, Courier<OnrampLedger>), StoreError> {
-        let book = Arc::new(Book::<OnrampLedger>::open(dir, lock)?);
+        wallet: &Wallet,
+    ) -> Result<Arc<Self>, StoreError> {
+        let Setup { dir, lock, announcer, script, stop } = setup;
+        let book = Arc::new(Book::<OnrampLedger>::open(&dir, lock)?);
         announcer.use_endpoint(book.read(|onramp| onramp.endpoint.clone()).await?.as_ref());
-        let delivery_bell = Arc::new(Notify::new());
-        let onramp = Arc::new(Self {
-            book: Arc::clone(&book),
+        Ok(Arc::new(Self {
+            book,
             bank,
             fx,
-            announcer: Arc::clone(&announcer),
+            announcer,
             script,
             bell: Notify::new(),
-            delivery_bell: Arc::clone(&delivery_bell),
+            delivery_bell: Arc::new(Notify::new()),
             token: wallet.chain.token,
             treasury: wallet.address,
             lost: LostOnce::default(),
             stop,
-        });
-        let courier = Courier { name: NAME, book, wallet, announcer, bell: delivery_bell };
-        Ok((onramp, courier))
+        }))
+    }
+
+    /// Starts the workers: debiting orders, delivering tokens.
+    pub(crate) fn start(self: &Arc<Self>, wallet: Wallet, tasks: &mut JoinSet<()>) {
+        tasks.spawn(schedule::run(Arc::clone(self), self.stop.clone()));
+        let courier = Courier {
+            name: NAME,
+            book: Arc::clone(&self.book),
+            wallet,
+            announcer: Arc::clone(&self.announcer),
+            bell: Arc::clone(&self.delivery_bell),
+        };
+        tasks.spawn(courier.run(self.stop.clone()));
     }
 
     /// Why an order is not carried out, as far as that does not depend on the account.

@@ -6,7 +6,7 @@ use settla_sandbox::{Sandbox, SandboxError};
 use uuid::Uuid;
 
 use crate::world::{
-    Server::{Offramp, Onramp},
+    Server::{Bank, Offramp, Onramp},
     World,
 };
 
@@ -116,4 +116,53 @@ async fn a_reverted_delivery_is_delivered_once_later() {
     world.client.until(Onramp, &format!("/v1/orders/{id}"), |body| body["order"]["status"] == "completed").await;
     assert_eq!(ground.tokens(ground.wallet).await, asked);
     world.check_books(i128::try_from(TOP_UP).unwrap(), 0).await;
+}
+
+/// Keeps the lines of the on-ramp's journal up to and with the last one that contains the text, as if the sandbox had
+/// been killed before it wrote the next one.
+fn forget_after(world: &World, text: &str) {
+    let path = world.ground.dir.path().join("sandbox/onramp/journal.jsonl");
+    let journal = std::fs::read_to_string(&path).unwrap();
+    let end = journal.rfind(text).unwrap();
+    let end = end + journal[end..].find('\n').unwrap() + 1;
+    assert!(end < journal.len(), "there is something to forget");
+    std::fs::write(&path, &journal[..end]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_but_not_noted_is_not_done_again() {
+    let empty = |config: &mut settla_sandbox::SandboxConfig| {
+        config.funder = config.funder.map(|funder| settla_sandbox::Funder { treasury_tokens: 1, ..funder });
+    };
+    let mut world = World::with(empty).await;
+    world.client.top_up("GBP", TOP_UP).await;
+    let id = Uuid::now_v7();
+    let path = format!("/v1/orders/{id}");
+    let asked = world.client.usdc_for_gbp(10_000).await;
+    world.client.post(Onramp, "/v1/orders", "k", &world.order(id, 10_000, asked)).await;
+    let taken = |summary: &serde_json::Value| summary["fiat_taken"][0]["amount"] == "10000";
+    world.client.until(Onramp, "/v1/summary", taken).await;
+
+    // The bank has debited, the on-ramp does not know. There is no more money for a second debit either.
+    let rest = serde_json::json!({ "account": crate::world::ACCOUNT, "currency": "GBP",
+        "amount": (TOP_UP - 10_000).to_string(), "reference": "rest", "beneficiary": { "name": "N", "account": "A" } });
+    world.client.post(Bank, "/v1/payments", "k", &rest).await;
+    world.client.until(Bank, "/v1/payments/rest", |body| body["payment"]["status"] == "executed").await;
+    world.shutdown().await;
+    forget_after(&world, "\"accepted\"");
+    world.restart(empty).await;
+    world.client.until(Onramp, "/v1/summary", taken).await;
+    assert_eq!(world.client.balance("GBP").await, 0);
+
+    // The transaction is on chain, the on-ramp knows only that it made a batch.
+    let ground = &world.ground;
+    ground.token.mint(&ground.rpc, &ground.dev, world.treasury, asked * 5).await.unwrap();
+    world.client.until(Onramp, &path, |body| body["order"]["status"] == "completed").await;
+    world.shutdown().await;
+    forget_after(&world, "\"made\"");
+    world.restart(empty).await;
+    world.client.until(Onramp, &path, |body| body["order"]["status"] == "completed").await;
+    let ground = &world.ground;
+    assert_eq!(ground.tokens(ground.wallet).await, asked);
+    assert_eq!(ground.rpc.nonce(world.treasury).await.unwrap(), 1);
 }

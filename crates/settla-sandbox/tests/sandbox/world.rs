@@ -265,7 +265,7 @@ impl World {
         let world = Self { ground, client, hook, running: Some(running), treasury, deposit };
         let registration = json!({ "url": world.hook.url, "secret": world.hook.secret.expose().expose() });
         for server in [Bank, Onramp, Offramp] {
-            assert_eq!(world.client.put(server, "/v1/webhook-endpoint", &registration).await, StatusCode::NO_CONTENT);
+            assert_eq!(world.client.put(server, "/v1/webhook-endpoint", &registration).await, StatusCode::OK);
         }
         world.client.open_account().await;
         world

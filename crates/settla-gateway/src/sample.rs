@@ -1,0 +1,224 @@
+//! One of each thing that the API shows. The documentation has them as its examples, so an example has always the type
+//! of the answer; doubles of the port in tests answer with them.
+
+use settla_domain::id::{
+    BatchId, DeliveryId, EndpointId, EventId, KeyId, PostingId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId,
+};
+use settla_port::caller::{FeeView, LimitView, Me, Scope};
+use settla_port::ledger::{LedgerAccount, PostingView};
+use settla_port::quote::{AmountView, PriceView, QuoteView, RateView};
+use settla_port::transfer::{BeneficiaryView, TransferEvent, TransferView};
+use settla_port::treasury::{PositionView, TopupView, WithdrawalView};
+use settla_port::webhook::{AttemptView, DeliveryView, EndpointView};
+use uuid::Uuid;
+
+const AT: &str = "2026-11-21T12:00:00Z";
+const LATER: &str = "2026-11-21T12:00:30Z";
+
+fn uuid() -> Uuid {
+    Uuid::from_u128(0x0193_9d2a_7f0e_7c4e_9a53_a1c2_b3d4_e5f6)
+}
+
+fn amount(currency: &str, amount: &str) -> AmountView {
+    AmountView { currency: currency.into(), amount: amount.into() }
+}
+
+fn rate(pair: &str, rate: &str) -> RateView {
+    RateView { pair: pair.into(), rate: rate.into(), source: "sandbox-fx".into(), as_of: AT.into() }
+}
+
+/// A transaction hash, told from others by one digit.
+fn transaction(digit: char) -> String {
+    format!("0x{}", digit.to_string().repeat(64))
+}
+
+fn price() -> PriceView {
+    PriceView {
+        source: amount("GBP", "1250.00"),
+        on_ramp_fee: amount("GBP", "5.00"),
+        off_ramp_fee: amount("GBP", "4.38"),
+        debit: amount("GBP", "1259.38"),
+        bought: amount("USDC", "1591.375000"),
+        sent: amount("USDC", "1588.192250"),
+        spread: amount("USDC", "3.182750"),
+        rounding: amount("USDC", "0.000000"),
+        destination: amount("NGN", "2500005.18"),
+        rates: vec![rate("GBP/USDC", "1.2731"), rate("USDC/NGN", "1574.12")],
+        spread_bps: 20,
+        on_ramp: "harbour".into(),
+        chain: "eip155:43113".into(),
+        off_ramp: "meridian".into(),
+    }
+}
+
+/// A quote.
+pub fn quote() -> QuoteView {
+    QuoteView { id: QuoteId(uuid()), price: price(), created_at: AT.into(), expires_at: LATER.into() }
+}
+
+/// A transfer that has just been created.
+pub fn transfer() -> TransferView {
+    TransferView {
+        id: TransferId(uuid()),
+        state: "FUNDED".into(),
+        version: 1,
+        quote_id: QuoteId(uuid()),
+        reference: "INV-2026-0042".into(),
+        beneficiary: BeneficiaryView { name: "C***".into(), account: "****4579".into(), country: "NG".into() },
+        price: price(),
+        delivered: None,
+        delivery_tx: None,
+        settlement_batch_id: None,
+        settlement_tx: None,
+        paid: None,
+        payout_reference: None,
+        return_tx: None,
+        failure: None,
+        created_at: AT.into(),
+        updated_at: AT.into(),
+    }
+}
+
+/// A transfer that has arrived.
+pub fn completed_transfer() -> TransferView {
+    TransferView {
+        state: "COMPLETED".into(),
+        version: 5,
+        delivered: Some(amount("USDC", "1591.375000")),
+        delivery_tx: Some(transaction('a')),
+        settlement_batch_id: Some(BatchId(uuid())),
+        settlement_tx: Some(transaction('b')),
+        paid: Some(amount("NGN", "2500005.18")),
+        payout_reference: Some("MRD-7Q2M0W3K".into()),
+        updated_at: LATER.into(),
+        ..transfer()
+    }
+}
+
+/// A transfer that was called off.
+pub fn cancelled_transfer() -> TransferView {
+    TransferView { state: "CANCELLED".into(), version: 2, updated_at: LATER.into(), ..transfer() }
+}
+
+/// Something that happened to a transfer.
+pub fn event() -> TransferEvent {
+    let transfer = completed_transfer();
+    TransferEvent {
+        id: EventId(uuid()),
+        sequence: 1_042,
+        kind: "transfer.completed".into(),
+        at: LATER.into(),
+        data: serde_json::json!({ "id": transfer.id, "state": transfer.state, "reference": transfer.reference }),
+    }
+}
+
+/// A position.
+pub fn position() -> PositionView {
+    PositionView {
+        currency: "GBP".into(),
+        available: "98740.62".into(),
+        held: "1259.38".into(),
+        in_transit: "0.00".into(),
+    }
+}
+
+/// A top-up that waits for the bank.
+pub fn topup() -> TopupView {
+    TopupView {
+        id: TopupId(uuid()),
+        expected: amount("GBP", "100000.00"),
+        credited: amount("GBP", "0.00"),
+        reference: "STU7Q2M0W3KX9A1BZC".into(),
+        pay_to: "settla-client-money".into(),
+        created_at: AT.into(),
+    }
+}
+
+/// A withdrawal on its way.
+pub fn withdrawal() -> WithdrawalView {
+    WithdrawalView {
+        id: WithdrawalId(uuid()),
+        amount: amount("GBP", "500.00"),
+        reference: "WD-2026-0007".into(),
+        account: "****9911".into(),
+        state: "PENDING".into(),
+        failure: None,
+        created_at: AT.into(),
+        updated_at: AT.into(),
+    }
+}
+
+/// A ledger account.
+pub fn ledger_account() -> LedgerAccount {
+    LedgerAccount {
+        id: "GBP-00000007000100000000000000000000".into(),
+        kind: "available".into(),
+        currency: "GBP".into(),
+        balance: "98740.62".into(),
+    }
+}
+
+/// A posting.
+pub fn posting() -> PostingView {
+    PostingView {
+        id: PostingId(uuid()),
+        transfer_id: Some(TransferId(uuid()).to_string()),
+        code: "hold".into(),
+        debit: "available".into(),
+        credit: "held".into(),
+        amount: amount("GBP", "1259.38"),
+        at: AT.into(),
+    }
+}
+
+/// A webhook endpoint.
+pub fn endpoint() -> EndpointView {
+    EndpointView {
+        id: EndpointId(uuid()),
+        url: "https://api.example.com/hooks/settla".into(),
+        events: vec!["transfer.completed".into()],
+        status: "enabled".into(),
+        created_at: AT.into(),
+    }
+}
+
+/// A delivery that went through at the second attempt.
+pub fn delivery() -> DeliveryView {
+    let timeout = AttemptView { at: AT.into(), status: None, error: Some("timeout".into()), latency_ms: 15_000 };
+    let success = AttemptView { at: LATER.into(), status: Some(200), error: None, latency_ms: 84 };
+    DeliveryView {
+        id: DeliveryId(uuid()),
+        endpoint_id: EndpointId(uuid()),
+        event_id: EventId(uuid()),
+        event_type: "transfer.completed".into(),
+        status: "delivered".into(),
+        attempts: vec![timeout, success],
+        next_attempt_at: None,
+        created_at: AT.into(),
+    }
+}
+
+/// A caller with these scopes.
+pub fn me(scopes: &[Scope]) -> Me {
+    Me {
+        tenant_id: TenantId(uuid()),
+        name: "Lemfi".into(),
+        status: "active".into(),
+        environment: "test".into(),
+        key_id: KeyId(uuid()),
+        scopes: scopes.to_vec(),
+        fees: vec![FeeView {
+            currency: "GBP".into(),
+            on_ramp_bps: 40,
+            off_ramp_bps: 35,
+            minimum: "0.50".into(),
+            maximum: "250.00".into(),
+        }],
+        limits: vec![LimitView {
+            currency: "GBP".into(),
+            per_transfer: "10000.00".into(),
+            per_day: "100000.00".into(),
+            pending: "50000.00".into(),
+        }],
+    }
+}

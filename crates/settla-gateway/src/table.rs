@@ -1,0 +1,237 @@
+//! The route table: every path that is served, who may call it, and what stands in the documentation about it. The
+//! router and the OpenAPI document are both built from it, so neither can know a route that the other does not.
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+use settla_domain::refusal::Refusal;
+use settla_domain::transfer::TransferState;
+use settla_port::caller::Scope;
+use settla_port::page::PAGE_SIZE_MAX;
+use settla_port::quote::CreateQuote;
+use settla_port::transfer::CreateTransfer;
+use settla_port::treasury::CreateTopup;
+use settla_port::webhook::CreateEndpoint;
+
+use crate::admission::Param;
+use crate::api::{health, ledger, me, providers, quotes, reference, transfers, treasury, webhooks};
+use crate::body::WithdrawalBody;
+use crate::endpoint::{Access, Endpoint, RouteInfo, endpoint};
+use crate::openapi::{Content, example};
+use crate::sample;
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
+
+const OK: StatusCode = StatusCode::OK;
+const CREATED: StatusCode = StatusCode::CREATED;
+const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+
+const LIMIT: Param = Param {
+    name: "limit",
+    about: "Most items of the page.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "default": 50 }),
+};
+const CURSOR: Param = Param {
+    name: "cursor",
+    about: "The `next_cursor` of the page before, with the same other parameters.",
+    schema: || json!({ "type": "string" }),
+};
+const PAGE: &[Param] = &[LIMIT, CURSOR];
+const TRANSFER_PAGE: &[Param] = &[
+    LIMIT,
+    CURSOR,
+    Param {
+        name: "state",
+        about: "Only transfers in this state.",
+        schema: || json!({ "type": "string", "enum": TransferState::ALL.map(TransferState::name) }),
+    },
+    Param {
+        name: "reference",
+        about: "Only transfers with this reference of yours.",
+        schema: || json!({ "type": "string", "minLength": 1, "maxLength": 64 }),
+    },
+];
+const POSTING_PAGE: &[Param] = &[
+    LIMIT,
+    CURSOR,
+    Param {
+        name: "transfer_id",
+        about: "Only postings of this transfer.",
+        schema: || json!({ "type": "string", "pattern": "^tr_[0-9a-f]{32}$" }),
+    },
+    Param {
+        name: "account",
+        about: "Only postings that touch this ledger account.",
+        schema: || json!({ "type": "string", "maxLength": 64 }),
+    },
+];
+
+/// All rows, without what only this crate needs.
+pub fn routes() -> Vec<RouteInfo> {
+    endpoints().into_iter().map(|row| RouteInfo { method: row.method, path: row.path, access: row.access }).collect()
+}
+
+/// All rows.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let groups = [quote_rows(), transfer_rows(), treasury_rows(), ledger_rows(), webhook_rows(), other_rows()];
+    groups.into_iter().flatten().collect()
+}
+
+fn quote_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(POST, "/v1/quotes", Access::Key(Scope::Quotes), quotes::create)
+            .named("createQuote", "Quotes", "Price a transfer")
+            .about("Give exactly one of `source_amount` and `destination_amount`. The quote is bound to its amounts and currencies, expires, and can be used once.")
+            .takes::<CreateQuote>(example::QUOTE)
+            .gives(CREATED, Content::one(&sample::quote()))
+            .located()
+            .refuses(&[
+                Refusal::TenantNotActive,
+                Refusal::CorridorNotOffered,
+                Refusal::AmountTooSmall,
+                Refusal::AmountOutOfRange,
+                Refusal::LimitPerTransfer,
+            ]),
+        endpoint(GET, "/v1/quotes/{id}", Access::Key(Scope::Read), quotes::show)
+            .named("getQuote", "Quotes", "Get a quote")
+            .gives(OK, Content::one(&sample::quote())),
+    ]
+}
+
+fn transfer_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(POST, "/v1/transfers", Access::Key(Scope::Transfers), transfers::create)
+            .named("createTransfer", "Transfers", "Start a transfer")
+            .about("Uses up a quote and sets its debit aside in the same step, or is refused and changes nothing.")
+            .takes::<CreateTransfer>(example::TRANSFER)
+            .gives(CREATED, Content::one(&sample::transfer()))
+            .located()
+            .refuses(&[
+                Refusal::TenantNotActive,
+                Refusal::QuoteNotFound,
+                Refusal::QuoteExpired,
+                Refusal::QuoteUsed,
+                Refusal::InsufficientFunds,
+                Refusal::LimitPerTransfer,
+                Refusal::LimitPerDay,
+                Refusal::LimitPending,
+                Refusal::ReferenceUsed,
+            ]),
+        endpoint(GET, "/v1/transfers", Access::Key(Scope::Read), transfers::list)
+            .named("listTransfers", "Transfers", "List transfers, newest first")
+            .query(TRANSFER_PAGE)
+            .gives(OK, Content::page(&sample::completed_transfer())),
+        endpoint(GET, "/v1/transfers/{id}", Access::Key(Scope::Read), transfers::show)
+            .named("getTransfer", "Transfers", "Get a transfer")
+            .gives(OK, Content::one(&sample::completed_transfer())),
+        endpoint(GET, "/v1/transfers/{id}/events", Access::Key(Scope::Read), transfers::events)
+            .named("listTransferEvents", "Transfers", "List what happened to a transfer, oldest first")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::event())),
+        endpoint(POST, "/v1/transfers/{id}/cancel", Access::Key(Scope::Transfers), transfers::cancel)
+            .named("cancelTransfer", "Transfers", "Cancel a transfer")
+            .about("Possible until the on-ramp may have been instructed; after that 409 `not_cancellable`.")
+            .gives(OK, Content::one(&sample::cancelled_transfer())),
+    ]
+}
+
+fn treasury_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(GET, "/v1/treasury/positions", Access::Key(Scope::Read), treasury::positions)
+            .named("listPositions", "Treasury", "List positions in all currencies")
+            .gives(OK, Content::list(&sample::position())),
+        endpoint(GET, "/v1/treasury/positions/{currency}", Access::Key(Scope::Read), treasury::position)
+            .named("getPosition", "Treasury", "Get the position in one currency")
+            .gives(OK, Content::one(&sample::position())),
+        endpoint(POST, "/v1/treasury/topups", Access::Key(Scope::Treasury), treasury::create_topup)
+            .named("createTopup", "Treasury", "Announce a top-up")
+            .about("Answers with the reference to put into the bank payment. The position grows when the bank has credited us, by what it credited.")
+            .takes::<CreateTopup>(example::TOPUP)
+            .gives(CREATED, Content::one(&sample::topup()))
+            .refuses(&[Refusal::TenantNotActive, Refusal::CorridorNotOffered, Refusal::AmountOutOfRange]),
+        endpoint(GET, "/v1/treasury/topups", Access::Key(Scope::Read), treasury::topups)
+            .named("listTopups", "Treasury", "List top-ups, newest first")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::topup())),
+        endpoint(POST, "/v1/treasury/withdrawals", Access::Key(Scope::Treasury), treasury::create_withdrawal)
+            .named("createWithdrawal", "Treasury", "Withdraw to a bank account of your own")
+            .about("The reference is unique for ever: the same one never pays twice, whatever the Idempotency-Key.")
+            .takes::<WithdrawalBody>(example::WITHDRAWAL)
+            .gives(CREATED, Content::one(&sample::withdrawal()))
+            .refuses(&[
+                Refusal::TenantNotActive,
+                Refusal::NotWithdrawable,
+                Refusal::InsufficientFunds,
+                Refusal::ReferenceUsed,
+            ]),
+        endpoint(GET, "/v1/treasury/withdrawals", Access::Key(Scope::Read), treasury::withdrawals)
+            .named("listWithdrawals", "Treasury", "List withdrawals, newest first")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::withdrawal())),
+    ]
+}
+
+fn ledger_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(GET, "/v1/ledger/accounts", Access::Key(Scope::Read), ledger::accounts)
+            .named("listLedgerAccounts", "Ledger", "List your ledger accounts")
+            .gives(OK, Content::list(&sample::ledger_account())),
+        endpoint(GET, "/v1/ledger/accounts/{id}", Access::Key(Scope::Read), ledger::account)
+            .named("getLedgerAccount", "Ledger", "Get a ledger account")
+            .gives(OK, Content::one(&sample::ledger_account())),
+        endpoint(GET, "/v1/ledger/postings", Access::Key(Scope::Read), ledger::postings)
+            .named("listPostings", "Ledger", "List postings, newest first")
+            .query(POSTING_PAGE)
+            .gives(OK, Content::page(&sample::posting())),
+    ]
+}
+
+fn webhook_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(POST, "/v1/webhook-endpoints", Access::Key(Scope::Webhooks), webhooks::create)
+            .named("createWebhookEndpoint", "Webhooks", "Add a webhook endpoint")
+            .about("The answer shows the signing secret; a replay of the request does not show it again.")
+            .takes::<CreateEndpoint>(example::ENDPOINT)
+            .gives(CREATED, webhooks::created_content())
+            .located()
+            .refuses(&[Refusal::TenantNotActive]),
+        endpoint(GET, "/v1/webhook-endpoints", Access::Key(Scope::Read), webhooks::list)
+            .named("listWebhookEndpoints", "Webhooks", "List webhook endpoints")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::endpoint())),
+        endpoint(DELETE, "/v1/webhook-endpoints/{id}", Access::Key(Scope::Webhooks), webhooks::delete)
+            .named("deleteWebhookEndpoint", "Webhooks", "Remove a webhook endpoint")
+            .about("Deliveries to it that were not made are dropped.")
+            .gives(NO_CONTENT, Content::Nothing),
+        endpoint(GET, "/v1/webhook-deliveries", Access::Key(Scope::Read), webhooks::deliveries)
+            .named("listWebhookDeliveries", "Webhooks", "List deliveries with their attempts, newest first")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::delivery())),
+    ]
+}
+
+fn other_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(GET, "/v1/me", Access::Key(Scope::Read), me::show)
+            .named("getMe", "Account", "Who am I, at what fees and limits")
+            .gives(OK, Content::one(&sample::me(&[Scope::Read, Scope::Quotes, Scope::Transfers]))),
+        endpoint(POST, "/webhooks/providers/{provider}", Access::Signed, providers::receive)
+            .named("receiveProviderWebhook", "Providers", "Take in a provider's webhook")
+            .about("Signed as Standard Webhooks. No API key and no Idempotency-Key: events are told apart by `webhook-id`. Acknowledged once it is kept durably; repeats are acknowledged too.")
+            .gives(NO_CONTENT, Content::Nothing),
+        endpoint(GET, "/health/live", Access::Probe, health::live)
+            .named("getLiveness", "Health", "Whether the process runs")
+            .gives(OK, Content::one(&health::AliveView::new())),
+        endpoint(GET, "/health/ready", Access::Public, health::ready)
+            .named("getReadiness", "Health", "Whether every dependency answers")
+            .about("503 `not_ready` with the same `dependencies` if one of them does not.")
+            .gives(OK, Content::one(&health::ReadyView::sample())),
+        endpoint(GET, "/v1/openapi.json", Access::Public, reference::openapi)
+            .named("getOpenapi", "Reference", "This document")
+            .gives(OK, Content::AnyJson),
+        endpoint(GET, "/docs", Access::Public, reference::docs)
+            .named("getDocs", "Reference", "This document, for reading")
+            .gives(OK, Content::Html),
+    ]
+}

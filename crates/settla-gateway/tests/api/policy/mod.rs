@@ -1,0 +1,11 @@
+mod bodies;
+mod idempotency;
+mod keys;
+mod load;
+mod logs;
+mod metrics;
+mod problems;
+mod queries;
+mod request_ids;
+mod shutdown;
+mod slow_clients;

@@ -1,0 +1,82 @@
+//! The price feed: one request serves all quotes of a short time, and a rate is never older than it says.
+
+use crate::RailError;
+use crate::http::Http;
+use async_trait::async_trait;
+use serde::Deserialize;
+use settla_domain::money::Currency;
+use settla_domain::quote::SourcedRate;
+use settla_domain::rate::Rate;
+use settla_domain::time::Timestamp;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// Rates by pair.
+pub type Rates = HashMap<(Currency, Currency), SourcedRate>;
+
+/// A price feed.
+#[async_trait]
+pub trait FxFeed: Send + Sync {
+    /// The rate of a pair, as the feed last stated it. Whether it is too old is for the caller to judge.
+    async fn rate(&self, base: Currency, quote: Currency) -> Result<Option<SourcedRate>, RailError>;
+    /// Whether it answers.
+    async fn healthy(&self) -> bool;
+}
+
+/// A feed that speaks the protocol of `docs/sandbox.md` over HTTP.
+pub struct HttpFx {
+    http: Http,
+    cache: Mutex<Option<(Instant, Rates)>>,
+    refresh_after: Duration,
+}
+
+#[derive(Deserialize)]
+struct RatesBody {
+    rates: Vec<RateBody>,
+}
+
+#[derive(Deserialize)]
+struct RateBody {
+    base: String,
+    quote: String,
+    rate: Rate,
+    source: String,
+    as_of: String,
+}
+
+impl HttpFx {
+    /// An adapter on a client; an answer is used for `refresh_after`.
+    pub fn new(http: Http, refresh_after: Duration) -> Self {
+        Self { http, cache: Mutex::new(None), refresh_after }
+    }
+
+    async fn load(&self) -> Result<Rates, RailError> {
+        let body: RatesBody = self.http.fetch("/v1/rates").await?;
+        let mut rates = Rates::new();
+        for rate in body.rates {
+            // Pairs of currencies that we do not know are none of our business; a bad time is.
+            let (Ok(base), Ok(quote)) = (rate.base.parse(), rate.quote.parse()) else { continue };
+            let as_of = Timestamp::from_rfc3339(&rate.as_of).ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))?;
+            rates.insert((base, quote), SourcedRate { rate: rate.rate, source: rate.source, as_of });
+        }
+        Ok(rates)
+    }
+}
+
+#[async_trait]
+impl FxFeed for HttpFx {
+    async fn rate(&self, base: Currency, quote: Currency) -> Result<Option<SourcedRate>, RailError> {
+        // The lock is held over the request on purpose: concurrent callers wait for one answer.
+        let mut cache = self.cache.lock().await;
+        let fresh = cache.as_ref().is_some_and(|(at, _)| at.elapsed() < self.refresh_after);
+        if !fresh {
+            *cache = Some((Instant::now(), self.load().await?));
+        }
+        Ok(cache.as_ref().and_then(|(_, rates)| rates.get(&(base, quote)).cloned()))
+    }
+
+    async fn healthy(&self) -> bool {
+        self.load().await.is_ok()
+    }
+}

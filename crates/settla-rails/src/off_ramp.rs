@@ -1,0 +1,244 @@
+//! The off-ramp port: our tokens in, fiat out to a beneficiary.
+
+use crate::http::{Answer, Http};
+use crate::on_ramp::{BatchBody, TermsBody, TokenBatch, register};
+use crate::wire::{WireMoney, minor};
+use crate::{Enquired, ProviderTerms, RailError, Started};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use settla_domain::money::Money;
+use settla_evm::{Address, TxHash};
+use settla_vault::{Pii, PiiAccount, PiiName};
+use uuid::Uuid;
+
+/// A payout to be made.
+#[derive(Debug, Clone)]
+pub struct Payout {
+    /// The effect's id: the idempotency key and the payout's name for ever.
+    pub id: Uuid,
+    /// The tokens that pay for it.
+    pub sent: Money,
+    /// What the beneficiary gets.
+    pub destination: Money,
+    /// To whom.
+    pub beneficiary: PayoutBeneficiary,
+    /// The transaction that brought the tokens.
+    pub settlement_tx: TxHash,
+    /// Where the tokens go if it does not pay.
+    pub return_address: Address,
+}
+
+/// The beneficiary in clear, on its way to the provider that pays.
+#[derive(Debug, Clone)]
+pub struct PayoutBeneficiary {
+    /// Full name.
+    pub name: PiiName,
+    /// Account number or IBAN.
+    pub account_number: PiiAccount,
+    /// Bank code, sort code or BIC; may be empty for an IBAN.
+    pub bank_code: Pii<String>,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+}
+
+/// How a payout stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutState {
+    /// Taken, not finished.
+    Pending,
+    /// Paid.
+    Paid {
+        /// What was paid.
+        amount: Money,
+        /// The provider's reference.
+        reference: String,
+    },
+    /// Will not be paid; the tokens are being sent back.
+    Returning(String),
+    /// Was not paid; the provider says the tokens were sent back. Believed once seen on chain.
+    Returned {
+        /// Its return, which has a manifest.
+        batch: Uuid,
+        /// The transaction.
+        tx: TxHash,
+        /// For this payout.
+        amount: Money,
+        /// Why it was not paid.
+        reason: String,
+    },
+}
+
+/// An off-ramp.
+#[async_trait]
+pub trait OffRamp: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Its terms.
+    async fn terms(&self) -> Result<ProviderTerms, RailError>;
+    /// Says which payouts a token transfer is for. The same batch again is the same manifest.
+    async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError>;
+    /// Orders a payout. The same id again is the same payout.
+    async fn start(&self, payout: &Payout) -> Started<PayoutState>;
+    /// How a payout stands.
+    async fn enquire(&self, id: Uuid) -> Enquired<PayoutState>;
+    /// A return's manifest.
+    async fn returned(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Reads an event's body: the payout and how it stands.
+    fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)>;
+    /// Tells the provider where to send events and how to sign them.
+    async fn register_webhook(&self, url: &str, secret: &str) -> Result<(), RailError>;
+    /// Whether it answers.
+    async fn healthy(&self) -> bool;
+}
+
+/// An off-ramp that speaks the protocol of `docs/sandbox.md` over HTTP.
+pub struct HttpOffRamp {
+    http: Http,
+}
+
+#[derive(Serialize)]
+struct PayoutRequest<'a> {
+    client_payout_id: Uuid,
+    source: WireMoney,
+    destination: WireMoney,
+    beneficiary: WireBeneficiary<'a>,
+    settlement_tx_hash: TxHash,
+    return_address: Address,
+}
+
+#[derive(Serialize)]
+struct WireBeneficiary<'a> {
+    name: &'a str,
+    account_number: &'a str,
+    bank_code: &'a str,
+    country: &'a str,
+}
+
+#[derive(Deserialize)]
+struct PayoutAnswer {
+    payout: PayoutBody,
+}
+
+#[derive(Deserialize)]
+struct PayoutBody {
+    client_payout_id: Uuid,
+    status: String,
+    reason: Option<String>,
+    source: WireMoney,
+    paid: Option<PaidBody>,
+    #[serde(rename = "return")]
+    returned: Option<ReturnBody>,
+}
+
+#[derive(Deserialize)]
+struct PaidBody {
+    #[serde(flatten)]
+    money: WireMoney,
+    reference: String,
+}
+
+#[derive(Deserialize)]
+struct ReturnBody {
+    id: Uuid,
+    tx_hash: TxHash,
+    amount: String,
+}
+
+impl PayoutBody {
+    fn state(&self) -> Option<PayoutState> {
+        let reason = || self.reason.clone().unwrap_or_else(|| "rejected".to_owned());
+        match self.status.as_str() {
+            "pending" => Some(PayoutState::Pending),
+            "paid" => {
+                let paid = self.paid.as_ref()?;
+                Some(PayoutState::Paid { amount: paid.money.money()?, reference: paid.reference.clone() })
+            }
+            "returning" => Some(PayoutState::Returning(reason())),
+            "rejected" => {
+                let returned = self.returned.as_ref()?;
+                let amount = Money::new(self.source.currency, minor(&returned.amount, self.source.currency)?);
+                Some(PayoutState::Returned { batch: returned.id, tx: returned.tx_hash, amount, reason: reason() })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl HttpOffRamp {
+    /// An adapter on a client.
+    pub fn new(http: Http) -> Self {
+        Self { http }
+    }
+}
+
+#[async_trait]
+impl OffRamp for HttpOffRamp {
+    fn name(&self) -> &str {
+        self.http.name()
+    }
+
+    async fn terms(&self) -> Result<ProviderTerms, RailError> {
+        Ok(self.http.fetch::<TermsBody>("/v1/terms").await?.into())
+    }
+
+    async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {
+        let members: Vec<_> =
+            batch.members.iter().map(|(id, amount)| serde_json::json!({ "client_payout_id": id, "amount": amount.to_string() })).collect();
+        let body = serde_json::json!({ "tx_hash": batch.tx, "batch_id": batch.id, "members": members });
+        match self.http.post::<_, serde_json::Value>("/v1/settlements", Some(&batch.id.to_string()), &body).await {
+            Answer::Ok(_) => Ok(()),
+            Answer::Refused(_) | Answer::NotFound => Err(RailError::Malformed(self.name().to_owned())),
+            Answer::Unknown => Err(RailError::Unavailable(self.name().to_owned())),
+        }
+    }
+
+    async fn start(&self, payout: &Payout) -> Started<PayoutState> {
+        const WHY: &str = "the provider that pays needs the beneficiary";
+        let body = PayoutRequest {
+            client_payout_id: payout.id,
+            source: payout.sent.into(),
+            destination: payout.destination.into(),
+            beneficiary: WireBeneficiary {
+                name: payout.beneficiary.name.reveal_pii(WHY),
+                account_number: payout.beneficiary.account_number.reveal_pii(WHY),
+                bank_code: payout.beneficiary.bank_code.reveal_pii(WHY),
+                country: &payout.beneficiary.country,
+            },
+            settlement_tx_hash: payout.settlement_tx,
+            return_address: payout.return_address,
+        };
+        match self.http.post::<_, PayoutAnswer>("/v1/payouts", Some(&payout.id.to_string()), &body).await {
+            Answer::Ok(answer) if answer.payout.client_payout_id == payout.id => answer.payout.state().map_or(Started::Unknown, Started::Taken),
+            Answer::Refused(code) => Started::Refused(code),
+            Answer::Ok(_) | Answer::NotFound | Answer::Unknown => Started::Unknown,
+        }
+    }
+
+    async fn enquire(&self, id: Uuid) -> Enquired<PayoutState> {
+        match self.http.get::<PayoutAnswer>(&format!("/v1/payouts/{id}")).await {
+            Answer::Ok(answer) if answer.payout.client_payout_id == id => answer.payout.state().map_or(Enquired::Unknown, Enquired::Known),
+            Answer::NotFound => Enquired::NotFound,
+            Answer::Ok(_) | Answer::Refused(_) | Answer::Unknown => Enquired::Unknown,
+        }
+    }
+
+    async fn returned(&self, id: Uuid) -> Result<TokenBatch, RailError> {
+        let body: BatchBody = self.http.fetch(&format!("/v1/returns/{id}")).await?;
+        body.read("client_payout_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
+    }
+
+    fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)> {
+        let data = body.get("data").unwrap_or(body);
+        let payout: PayoutBody = serde_json::from_value(data.get("payout")?.clone()).ok()?;
+        let state = payout.state()?;
+        Some((payout.client_payout_id, state))
+    }
+
+    async fn register_webhook(&self, url: &str, secret: &str) -> Result<(), RailError> {
+        register(&self.http, url, secret).await
+    }
+
+    async fn healthy(&self) -> bool {
+        matches!(self.http.get::<serde_json::Value>("/health").await, Answer::Ok(_))
+    }
+}

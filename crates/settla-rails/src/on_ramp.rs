@@ -1,0 +1,237 @@
+//! The on-ramp port: fiat in, stablecoin into our wallet.
+
+use crate::http::{Answer, Http};
+use crate::wire::{WireMoney, minor};
+use crate::{Enquired, ProviderTerms, RailError, Started};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use settla_domain::money::Money;
+use settla_evm::{Address, TxHash};
+use uuid::Uuid;
+
+/// An order to be placed.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The effect's id: the idempotency key and the order's name for ever.
+    pub id: Uuid,
+    /// What we give.
+    pub source: Money,
+    /// What we are to get.
+    pub expected: Money,
+    /// Our wallet.
+    pub wallet: Address,
+    /// Our account that is debited.
+    pub bank_account: String,
+}
+
+/// How an order stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderState {
+    /// Taken, not finished.
+    Pending,
+    /// The provider says that it has delivered. Believed once seen on chain.
+    Delivered {
+        /// Its delivery, which has a manifest.
+        delivery: Uuid,
+        /// The transaction.
+        tx: TxHash,
+        /// For this order.
+        amount: Money,
+    },
+    /// It will not deliver and has taken nothing.
+    Rejected(String),
+}
+
+/// A delivery or return: one token transfer for several orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// Its id.
+    pub id: Uuid,
+    /// The transaction.
+    pub tx: TxHash,
+    /// Shares by order id, token minor units.
+    pub members: Vec<(Uuid, u128)>,
+}
+
+/// An on-ramp.
+#[async_trait]
+pub trait OnRamp: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Its terms.
+    async fn terms(&self) -> Result<ProviderTerms, RailError>;
+    /// Places an order. The same id again is the same order.
+    async fn start(&self, order: &Order) -> Started<OrderState>;
+    /// How an order stands.
+    async fn enquire(&self, id: Uuid) -> Enquired<OrderState>;
+    /// A delivery's manifest.
+    async fn delivery(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Reads an event's body: the order and how it stands.
+    fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)>;
+    /// Tells the provider where to send events and how to sign them.
+    async fn register_webhook(&self, url: &str, secret: &str) -> Result<(), RailError>;
+    /// Whether it answers.
+    async fn healthy(&self) -> bool;
+}
+
+/// An on-ramp that speaks the protocol of `docs/sandbox.md` over HTTP.
+pub struct HttpOnRamp {
+    http: Http,
+}
+
+#[derive(Serialize)]
+struct OrderRequest<'a> {
+    client_order_id: Uuid,
+    source: WireMoney,
+    destination: WireMoney,
+    wallet_address: Address,
+    bank_account: &'a str,
+}
+
+#[derive(Deserialize)]
+struct OrderAnswer {
+    order: OrderBody,
+}
+
+#[derive(Deserialize)]
+struct OrderBody {
+    client_order_id: Uuid,
+    status: String,
+    reason: Option<String>,
+    destination: WireMoney,
+    delivery: Option<DeliveryBody>,
+}
+
+#[derive(Deserialize)]
+struct DeliveryBody {
+    id: Uuid,
+    tx_hash: TxHash,
+    amount: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct BatchBody {
+    id: Uuid,
+    tx_hash: TxHash,
+    members: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TermsBody {
+    acceptance_delay_ms: i64,
+    idempotency_lifetime_s: i64,
+    #[serde(default)]
+    deposit_address: Option<Address>,
+    #[serde(default)]
+    treasury_address: Option<Address>,
+}
+
+impl From<TermsBody> for ProviderTerms {
+    fn from(body: TermsBody) -> Self {
+        Self {
+            acceptance_delay_ms: body.acceptance_delay_ms,
+            idempotency_lifetime_ms: body.idempotency_lifetime_s.saturating_mul(1_000),
+            deposit_address: body.deposit_address,
+            treasury_address: body.treasury_address,
+        }
+    }
+}
+
+impl BatchBody {
+    /// The manifest, with members named by `id_field`.
+    pub(crate) fn read(self, id_field: &str) -> Option<TokenBatch> {
+        let member = |m: &serde_json::Value| {
+            let id = m.get(id_field)?.as_str()?.parse().ok()?;
+            let amount = m.get("amount")?.as_str()?.parse().ok()?;
+            Some((id, amount))
+        };
+        let members = self.members.iter().map(member).collect::<Option<_>>()?;
+        Some(TokenBatch { id: self.id, tx: self.tx_hash, members })
+    }
+}
+
+impl OrderBody {
+    /// Nothing if the answer makes no sense, which is the same as no answer.
+    fn state(&self) -> Option<OrderState> {
+        match self.status.as_str() {
+            "pending" => Some(OrderState::Pending),
+            "rejected" => Some(OrderState::Rejected(self.reason.clone().unwrap_or_else(|| "rejected".to_owned()))),
+            "completed" => {
+                let delivery = self.delivery.as_ref()?;
+                let amount = Money::new(self.destination.currency, minor(&delivery.amount, self.destination.currency)?);
+                Some(OrderState::Delivered { delivery: delivery.id, tx: delivery.tx_hash, amount })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl HttpOnRamp {
+    /// An adapter on a client.
+    pub fn new(http: Http) -> Self {
+        Self { http }
+    }
+}
+
+#[async_trait]
+impl OnRamp for HttpOnRamp {
+    fn name(&self) -> &str {
+        self.http.name()
+    }
+
+    async fn terms(&self) -> Result<ProviderTerms, RailError> {
+        Ok(self.http.fetch::<TermsBody>("/v1/terms").await?.into())
+    }
+
+    async fn start(&self, order: &Order) -> Started<OrderState> {
+        let body = OrderRequest {
+            client_order_id: order.id,
+            source: order.source.into(),
+            destination: order.expected.into(),
+            wallet_address: order.wallet,
+            bank_account: &order.bank_account,
+        };
+        match self.http.post::<_, OrderAnswer>("/v1/orders", Some(&order.id.to_string()), &body).await {
+            Answer::Ok(answer) if answer.order.client_order_id == order.id => answer.order.state().map_or(Started::Unknown, Started::Taken),
+            Answer::Refused(code) => Started::Refused(code),
+            Answer::Ok(_) | Answer::NotFound | Answer::Unknown => Started::Unknown,
+        }
+    }
+
+    async fn enquire(&self, id: Uuid) -> Enquired<OrderState> {
+        match self.http.get::<OrderAnswer>(&format!("/v1/orders/{id}")).await {
+            Answer::Ok(answer) if answer.order.client_order_id == id => answer.order.state().map_or(Enquired::Unknown, Enquired::Known),
+            Answer::NotFound => Enquired::NotFound,
+            Answer::Ok(_) | Answer::Refused(_) | Answer::Unknown => Enquired::Unknown,
+        }
+    }
+
+    async fn delivery(&self, id: Uuid) -> Result<TokenBatch, RailError> {
+        let body: BatchBody = self.http.fetch(&format!("/v1/deliveries/{id}")).await?;
+        body.read("client_order_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
+    }
+
+    fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)> {
+        let data = body.get("data").unwrap_or(body);
+        let order: OrderBody = serde_json::from_value(data.get("order")?.clone()).ok()?;
+        let state = order.state()?;
+        Some((order.client_order_id, state))
+    }
+
+    async fn register_webhook(&self, url: &str, secret: &str) -> Result<(), RailError> {
+        register(&self.http, url, secret).await
+    }
+
+    async fn healthy(&self) -> bool {
+        matches!(self.http.get::<serde_json::Value>("/health").await, Answer::Ok(_))
+    }
+}
+
+/// Registers a webhook with any of the providers.
+pub(crate) async fn register(http: &Http, url: &str, secret: &str) -> Result<(), RailError> {
+    let body = serde_json::json!({ "url": url, "secret": secret });
+    match http.put::<_, serde_json::Value>("/v1/webhook-endpoint", &body).await {
+        Answer::Ok(_) => Ok(()),
+        _ => Err(RailError::Unavailable(http.name().to_owned())),
+    }
+}

@@ -1,0 +1,251 @@
+//! The batch runner: collects the commands that arrive together and applies them in one transaction.
+//!
+//! # Cost
+//!
+//! A batch takes a fixed number of round trips however many commands it has:
+//! [`settla_store::batch::ROUND_TRIPS_MAX`] at most, and one commit. While a batch runs, the next one
+//! collects, so the load itself sets the size: no timer, no wait.
+//!
+//! # What bounds a batch
+//!
+//! [`BATCH_MAX`] commands; [`QUEUE_MAX`] more may wait, and beyond that callers are told that we are busy.
+//!
+//! # Failure
+//!
+//! Until COMMIT has answered, nobody is told anything. A conflict is tried again as a whole. Any other failure
+//! splits the batch in two, until a single command is left that fails by itself, so one bad command does not
+//! take its neighbours down. A COMMIT whose answer was lost is settled by its marker before anything is tried
+//! again. The memory of a failed batch is dropped.
+
+mod fold;
+
+use fold::Folded;
+use settla_domain::decide::{Answer, Command};
+use settla_domain::refusal::Refusal;
+use settla_domain::tenant::TenantNo;
+use settla_store::batch::{BatchTx, SealedParties, was_committed};
+use settla_store::{Store, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+/// Most commands of one batch.
+pub const BATCH_MAX: usize = 400;
+/// Most commands that wait.
+pub const QUEUE_MAX: usize = 4_096;
+/// How often a batch that met a conflict is tried.
+const TRIES_MAX: u32 = 8;
+
+/// A command with what belongs to its request.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// Whose command; the platform's for a bank credit that nobody owns.
+    pub tenant: TenantNo,
+    /// What to decide.
+    pub command: Command,
+    /// The request's idempotency key and keyed fingerprint.
+    pub idempotency: Option<(String, Vec<u8>)>,
+    /// Personal data to keep with it, by subject.
+    pub sealed: Option<(Uuid, SealedParties)>,
+    /// Who does it and in which request, for the audit log; absent for the platform's own workers.
+    pub audit: Option<(String, String)>,
+}
+
+/// What a caller of the runner is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The answer, as it was the first time.
+    pub answer: Answer,
+    /// Whether an earlier request with this key had been carried out.
+    pub replayed: bool,
+}
+
+/// Why the runner did not decide, or how it decided against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RunnerError {
+    /// A business refusal.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too much is queued.
+    #[error("too much is queued")]
+    Overloaded,
+    /// The database does not answer, or the runner has stopped.
+    #[error("the database does not answer")]
+    Unavailable,
+    /// A defect.
+    #[error("internal error")]
+    Internal,
+}
+
+type Job = (Envelope, oneshot::Sender<Result<Decided, RunnerError>>);
+
+/// A handle on the runner. It ends when the last handle is dropped and the queue is empty.
+#[derive(Clone)]
+pub struct Runner {
+    jobs: mpsc::Sender<Job>,
+    committed: Arc<Notify>,
+}
+
+impl Runner {
+    /// Starts a runner on a database.
+    pub fn start(store: Store) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let committed = Arc::new(Notify::new());
+        tokio::spawn(run(store, queue, Arc::clone(&committed)));
+        Self { jobs, committed }
+    }
+
+    /// Has a command decided and made durable. Refuses at once when too much is queued.
+    pub async fn submit(&self, envelope: Envelope) -> Result<Decided, RunnerError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.try_send((envelope, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RunnerError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => RunnerError::Unavailable,
+        })?;
+        answer.await.unwrap_or(Err(RunnerError::Unavailable))
+    }
+
+    /// As [`Self::submit`], but waits for room: for workers, whose findings must not be turned away.
+    pub async fn submit_patiently(&self, envelope: Envelope) -> Result<Decided, RunnerError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send((envelope, reply)).await.map_err(|_| RunnerError::Unavailable)?;
+        answer.await.unwrap_or(Err(RunnerError::Unavailable))
+    }
+
+    /// Resolves when a batch has been committed: there may be new effects.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
+    }
+}
+
+async fn run(store: Store, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify>) {
+    let mut jobs = Vec::with_capacity(BATCH_MAX);
+    while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
+        let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
+        let begun = Instant::now();
+        let answers = settle(&store, &envelopes).await;
+        metrics::histogram!("settla_batch_seconds").record(begun.elapsed().as_secs_f64());
+        metrics::histogram!("settla_batch_commands").record(envelopes.len() as f64);
+        committed.notify_waiters();
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // A caller that has gone away does not matter: its command is durable and its retry gets the answer.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// Applies envelopes, splitting what fails. One answer for each, in order.
+async fn settle(store: &Store, envelopes: &[Envelope]) -> Vec<Result<Decided, RunnerError>> {
+    let mut answers = Vec::with_capacity(envelopes.len());
+    // A stack of ranges, so that splitting needs no recursion.
+    let mut ranges = vec![(0, envelopes.len())];
+    while let Some((from, to)) = ranges.pop() {
+        let part = &envelopes[from..to];
+        match apply(store, part).await {
+            Ok(decided) => answers.extend(decided),
+            Err(StoreError::Unreachable(error)) => {
+                tracing::error!(%error, "the database does not answer");
+                answers.extend(part.iter().map(|_| Err(RunnerError::Unavailable)));
+            }
+            Err(error) if part.len() == 1 => {
+                let detail = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, detail, command = command_name(&part[0].command), "a command failed");
+                metrics::counter!("settla_commands_failed_total").increment(1);
+                answers.push(Err(RunnerError::Internal));
+            }
+            Err(error) => {
+                tracing::warn!(%error, commands = part.len(), "a batch failed and is split");
+                let middle = from + part.len() / 2;
+                ranges.push((middle, to));
+                ranges.push((from, middle));
+            }
+        }
+    }
+    answers
+}
+
+/// One batch, tried again on conflicts and on commits whose outcome was lost.
+async fn apply(store: &Store, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let id = Uuid::now_v7();
+        let error = match once(store, id, envelopes).await {
+            Ok(answers) => return Ok(answers),
+            Err(Attempt::Before(error)) => error,
+            Err(Attempt::Commit(error, answers)) => {
+                tracing::warn!(%error, "the answer to a COMMIT was lost");
+                if settle_commit(store, id).await? {
+                    return Ok(answers);
+                }
+                error
+            }
+        };
+        let again = matches!(error, StoreError::Retry(_) | StoreError::Unreachable(_));
+        if !again || tries >= TRIES_MAX {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(10 << tries.min(6))).await;
+    }
+}
+
+enum Attempt {
+    /// Nothing can have been committed.
+    Before(StoreError),
+    /// The outcome of the commit is unknown; these would be the answers.
+    Commit(StoreError, Vec<Result<Decided, RunnerError>>),
+}
+
+impl From<StoreError> for Attempt {
+    fn from(error: StoreError) -> Self {
+        Self::Before(error)
+    }
+}
+
+async fn once(store: &Store, id: Uuid, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, Attempt> {
+    let tenants: BTreeSet<TenantNo> = envelopes.iter().map(|e| e.tenant).collect();
+    let mut tx = BatchTx::begin(&store.runner, id, &tenants).await?;
+    let mut loaded = tx.load(fold::keys(envelopes, tenants)).await?;
+    // Read under the lock, so that times never run backwards within a tenant on one machine.
+    let now = crate::clock::now();
+    let Folded { outcome, answers, broken } = fold::fold(&mut loaded, envelopes, now);
+    if broken {
+        return Err(Attempt::Before(StoreError::Corrupt("invariant")));
+    }
+    if outcome.changes.is_empty() && outcome.idempotency.is_empty() {
+        return Ok(answers);
+    }
+    tx.write(&outcome, &loaded, now).await?;
+    match tx.commit().await {
+        Ok(()) => Ok(answers),
+        Err(StoreError::Unreachable(error)) => Err(Attempt::Commit(StoreError::Unreachable(error), answers)),
+        Err(error) => Err(Attempt::Before(error)),
+    }
+}
+
+/// Finds out whether a lost commit took place, for as long as a restart of the database may take.
+async fn settle_commit(store: &Store, id: Uuid) -> Result<bool, StoreError> {
+    let mut tries = 0;
+    loop {
+        match was_committed(&store.runner, id).await {
+            Ok(committed) => return Ok(committed),
+            Err(error) if tries >= 60 => return Err(error),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::CreateQuote(_) => "create_quote",
+        Command::CreateTransfer(_) => "create_transfer",
+        Command::CancelTransfer { .. } => "cancel_transfer",
+        Command::CreateTopup(_) => "create_topup",
+        Command::BankCredit { .. } => "bank_credit",
+        Command::CreateWithdrawal(_) => "create_withdrawal",
+        Command::Report(_) => "report",
+    }
+}

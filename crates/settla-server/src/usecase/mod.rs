@@ -1,0 +1,245 @@
+//! The use cases: one method of the port each, reading top to bottom like the policy it enforces.
+
+mod account;
+mod auth;
+mod beneficiary;
+mod inbound;
+mod ledger;
+mod quote;
+mod readiness;
+mod transfer;
+mod treasury;
+mod webhook;
+
+use crate::cursor::Cursors;
+use crate::keyring::Keyring;
+use crate::runner::{Decided, Envelope, Runner, RunnerError};
+use async_trait::async_trait;
+use hmac::{Hmac, Mac};
+use settla_domain::decide::Command;
+use settla_domain::id::{EndpointId, QuoteId, TransferId};
+use settla_domain::money::Currency;
+use settla_port::caller::{Caller, Me, Mutation, Reply};
+use settla_port::error::PortError;
+use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
+use settla_port::page::{Page, PageRequest};
+use settla_port::quote::{CreateQuote, QuoteView};
+use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
+use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
+use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
+use settla_port::{Dependency, Platform};
+use settla_rails::fx::FxFeed;
+use settla_store::batch::SealedParties;
+use settla_store::{Store, StoreError};
+use settla_vault::{ApiKey, Environment, KeyHasher, WebhookSecret};
+use sha2::Sha256;
+use std::collections::HashMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub use readiness::Probe;
+pub use webhook::secret_label as webhook_secret_label;
+
+/// What a tenant's webhook endpoint may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookRules {
+    /// Public https addresses only.
+    PublicHttps,
+    /// Anything: for development, where the receiver is on this machine.
+    AnyAddress,
+}
+
+/// Which way transfers take.
+#[derive(Debug, Clone)]
+pub struct Corridors {
+    /// On-ramp provider.
+    pub on_ramp: String,
+    /// Off-ramp provider.
+    pub off_ramp: String,
+    /// Chain, CAIP-2.
+    pub chain: String,
+    /// Currencies that can be paid in.
+    pub sources: Vec<Currency>,
+    /// Stablecoins that can carry.
+    pub stablecoins: Vec<Currency>,
+    /// Currencies that can be paid out.
+    pub destinations: Vec<Currency>,
+}
+
+/// What a server needs to know.
+pub struct ServerConfig {
+    /// The world it serves.
+    pub environment: Environment,
+    /// Key hashing: the first signs, all verify.
+    pub hashers: Vec<KeyHasher>,
+    /// Keys idempotency fingerprints.
+    pub fingerprint_key: [u8; 32],
+    /// Keys cursors.
+    pub cursor_key: [u8; 32],
+    /// The ways that are offered.
+    pub corridors: Corridors,
+    /// How long a quote holds.
+    pub quote_lifetime_ms: i64,
+    /// The oldest rate that is quoted from.
+    pub rate_age_ms_max: i64,
+    /// What webhook endpoints may be.
+    pub webhook_rules: WebhookRules,
+    /// Where tenants pay top-ups to.
+    pub pay_to: String,
+    /// Secrets of the providers' webhooks, by provider.
+    pub provider_secrets: HashMap<String, Vec<WebhookSecret>>,
+}
+
+/// The server of one environment.
+pub struct Server {
+    config: ServerConfig,
+    store: Store,
+    runner: Runner,
+    keyring: Arc<Keyring>,
+    fx: Arc<dyn FxFeed>,
+    probes: Vec<(&'static str, Arc<dyn Probe>)>,
+    cursors: Cursors,
+    inbound: inbound::Inbound,
+}
+
+impl Server {
+    /// A server on a database, with the runner that all processes' workers of this process share.
+    pub fn new(config: ServerConfig, store: Store, runner: Runner, keyring: Arc<Keyring>, fx: Arc<dyn FxFeed>, probes: Vec<(&'static str, Arc<dyn Probe>)>) -> Self {
+        let cursors = Cursors::new(config.cursor_key);
+        let inbound = inbound::Inbound::start(store.clone());
+        Self { config, store, runner, keyring, fx, probes, cursors, inbound }
+    }
+
+    /// Resolves when a provider's event has been kept: the inbox has work.
+    pub fn inbound_bell(&self) -> Arc<tokio::sync::Notify> {
+        self.inbound.bell()
+    }
+
+    /// Has a request's command decided, once per idempotency key.
+    async fn decide(&self, caller: &Caller, call: &Mutation, command: Command, sealed: Option<(Uuid, SealedParties)>) -> Result<Decided, PortError> {
+        let envelope = Envelope {
+            tenant: caller.tenant(),
+            command,
+            idempotency: Some((call.idempotency_key.clone(), self.keyed(&call.fingerprint))),
+            sealed,
+            audit: Some((caller.key().to_string(), call.request_id.clone())),
+        };
+        self.runner.submit(envelope).await.map_err(from_runner)
+    }
+
+    /// The request's fingerprint under our key: a plain hash of a body could be guessed from its parts.
+    fn keyed(&self, fingerprint: &[u8; 32]) -> Vec<u8> {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.config.fingerprint_key).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        mac.update(fingerprint);
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
+fn from_runner(error: RunnerError) -> PortError {
+    match error {
+        RunnerError::Refused(refusal) => PortError::Refused(refusal),
+        RunnerError::Overloaded => PortError::Overloaded,
+        RunnerError::Unavailable => PortError::Unavailable,
+        RunnerError::Internal => PortError::Internal,
+    }
+}
+
+/// What a caller sees of a database error; the rest is for the log.
+pub(crate) fn from_store(error: StoreError) -> PortError {
+    match &error {
+        StoreError::Retry(_) | StoreError::Unreachable(_) => {
+            tracing::warn!(%error, "the database does not answer");
+            PortError::Unavailable
+        }
+        _ => {
+            let detail = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, detail, "database error");
+            PortError::Internal
+        }
+    }
+}
+
+/// One more than asked for tells whether there is a next page.
+pub(crate) fn page<T, U>(mut rows: Vec<T>, limit: u16, cursor: impl FnOnce(&T) -> String, view: impl FnMut(T) -> U) -> Page<U> {
+    let limit = usize::from(limit);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = if more { rows.last().map(cursor) } else { None };
+    Page { data: rows.into_iter().map(view).collect(), next_cursor }
+}
+
+#[async_trait]
+impl Platform for Server {
+    async fn authenticate(&self, key: &ApiKey) -> Result<Caller, PortError> {
+        auth::authenticate(self, key).await
+    }
+    async fn me(&self, caller: &Caller) -> Result<Me, PortError> {
+        account::me(self, caller).await
+    }
+    async fn create_quote(&self, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError> {
+        quote::create(self, caller, call, ask).await
+    }
+    async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError> {
+        quote::get(self, caller, id).await
+    }
+    async fn create_transfer(&self, caller: &Caller, call: &Mutation, ask: CreateTransfer) -> Result<Reply<TransferView>, PortError> {
+        transfer::create(self, caller, call, ask).await
+    }
+    async fn transfers(&self, caller: &Caller, filter: &TransferFilter, page: &PageRequest) -> Result<Page<TransferView>, PortError> {
+        transfer::list(self, caller, filter, page).await
+    }
+    async fn transfer(&self, caller: &Caller, id: TransferId) -> Result<TransferView, PortError> {
+        transfer::get(self, caller, id).await
+    }
+    async fn transfer_events(&self, caller: &Caller, id: TransferId, page: &PageRequest) -> Result<Page<TransferEvent>, PortError> {
+        transfer::events(self, caller, id, page).await
+    }
+    async fn cancel_transfer(&self, caller: &Caller, call: &Mutation, id: TransferId) -> Result<Reply<TransferView>, PortError> {
+        transfer::cancel(self, caller, call, id).await
+    }
+    async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError> {
+        treasury::positions(self, caller).await
+    }
+    async fn position(&self, caller: &Caller, currency: Currency) -> Result<PositionView, PortError> {
+        treasury::position(self, caller, currency).await
+    }
+    async fn create_topup(&self, caller: &Caller, call: &Mutation, ask: CreateTopup) -> Result<Reply<TopupView>, PortError> {
+        treasury::create_topup(self, caller, call, ask).await
+    }
+    async fn topups(&self, caller: &Caller, page: &PageRequest) -> Result<Page<TopupView>, PortError> {
+        treasury::topups(self, caller, page).await
+    }
+    async fn create_withdrawal(&self, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError> {
+        treasury::create_withdrawal(self, caller, call, ask).await
+    }
+    async fn withdrawals(&self, caller: &Caller, page: &PageRequest) -> Result<Page<WithdrawalView>, PortError> {
+        treasury::withdrawals(self, caller, page).await
+    }
+    async fn ledger_accounts(&self, caller: &Caller) -> Result<Vec<LedgerAccount>, PortError> {
+        ledger::accounts(self, caller).await
+    }
+    async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError> {
+        ledger::account(self, caller, id).await
+    }
+    async fn postings(&self, caller: &Caller, filter: &PostingFilter, page: &PageRequest) -> Result<Page<PostingView>, PortError> {
+        ledger::postings(self, caller, filter, page).await
+    }
+    async fn create_endpoint(&self, caller: &Caller, call: &Mutation, ask: CreateEndpoint) -> Result<Reply<EndpointCreated>, PortError> {
+        webhook::create(self, caller, call, ask).await
+    }
+    async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError> {
+        webhook::list(self, caller, page).await
+    }
+    async fn delete_endpoint(&self, caller: &Caller, call: &Mutation, id: EndpointId) -> Result<(), PortError> {
+        webhook::delete(self, caller, call, id).await
+    }
+    async fn deliveries(&self, caller: &Caller, page: &PageRequest) -> Result<Page<DeliveryView>, PortError> {
+        webhook::deliveries(self, caller, page).await
+    }
+    async fn provider_event(&self, event: ProviderEvent) -> Result<(), PortError> {
+        inbound::event(self, event).await
+    }
+    async fn readiness(&self) -> Vec<Dependency> {
+        readiness::ask(self).await
+    }
+}
