@@ -39,6 +39,8 @@ pub enum Effect {
         destination: Money,
         /// The transaction that brought the tokens.
         settlement_tx: String,
+        /// The beneficiary's country, ISO 3166-1 alpha-2.
+        country: String,
     },
     /// Pay a withdrawal from our bank account.
     BankPayment {

@@ -1,1 +1,153 @@
-//! settla-node
+//! The node: workers that carry effects out and bring findings back.
+//!
+//! Every worker delivers at least once, holds what it works on by a lease that ends by itself, and has a
+//! bound on what it does at the same time. A worker never decides a transfer's state: it submits findings to
+//! the runner. A time-out is no finding; it is followed by an enquiry.
+
+mod bank_payment;
+mod gauges;
+mod inbox;
+mod off_ramp;
+mod on_ramp;
+mod provider;
+mod settlement;
+mod sightings;
+mod statement;
+pub mod webhook;
+
+use settla_domain::decide::{Command, Report};
+use settla_domain::finding::Finding;
+use settla_domain::id::EffectId;
+use settla_domain::tenant::TenantNo;
+use settla_evm::{Address, Signer};
+use settla_rails::bank::Bank;
+use settla_rails::chain::Chain;
+use settla_rails::off_ramp::OffRamp;
+use settla_rails::on_ramp::OnRamp;
+use settla_server::keyring::Keyring;
+use settla_server::runner::{Envelope, Runner, RunnerError};
+use settla_store::Store;
+use sightings::Sightings;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+pub use settlement::SignerSource;
+
+/// What all workers share.
+pub struct Node {
+    /// The database.
+    pub store: Store,
+    /// Where findings go.
+    pub runner: Runner,
+    /// Opens personal data for those who pay.
+    pub keyring: Arc<Keyring>,
+    /// On-ramps by name.
+    pub on_ramps: HashMap<String, Arc<dyn OnRamp>>,
+    /// Off-ramps by name.
+    pub off_ramps: HashMap<String, Arc<dyn OffRamp>>,
+    /// Our bank.
+    pub bank: Arc<dyn Bank>,
+    /// The chain we settle on.
+    pub chain: Arc<Chain>,
+    /// Our wallet on it.
+    pub wallet: Address,
+    /// Rings when a provider's event was kept.
+    pub inbound_bell: Arc<Notify>,
+    /// How the workers behave.
+    pub config: NodeConfig,
+    sightings: Sightings,
+    statement_bell: Notify,
+}
+
+/// How the workers behave.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// How long a worker holds an effect. Longer than a provider call with its acceptance delay.
+    pub lease_ms: i64,
+    /// Calls at the same time to one kind of provider.
+    pub concurrency: usize,
+    /// How long settle effects are gathered into one batch.
+    pub settlement_window: Duration,
+    /// Whether webhooks may go to private addresses and by plain http.
+    pub webhook_any_address: bool,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { lease_ms: 12_000, concurrency: 64, settlement_window: Duration::from_millis(500), webhook_any_address: false }
+    }
+}
+
+/// The parts a node is made of.
+#[allow(missing_docs)] // the same as the fields of `Node`
+pub struct NodeParts {
+    pub store: Store,
+    pub runner: Runner,
+    pub keyring: Arc<Keyring>,
+    pub on_ramps: HashMap<String, Arc<dyn OnRamp>>,
+    pub off_ramps: HashMap<String, Arc<dyn OffRamp>>,
+    pub bank: Arc<dyn Bank>,
+    pub chain: Arc<Chain>,
+    pub wallet: Address,
+    pub inbound_bell: Arc<Notify>,
+    pub config: NodeConfig,
+}
+
+/// Tells workers to stop.
+pub type Stop = watch::Receiver<bool>;
+
+impl Node {
+    /// A node of these parts.
+    pub fn new(parts: NodeParts) -> Arc<Self> {
+        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config } = parts;
+        let sightings = Sightings::default();
+        let statement_bell = Notify::new();
+        Arc::new(Self { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config, sightings, statement_bell })
+    }
+
+    /// Runs all workers until told to stop; each finishes what it holds, or leaves it to its lease.
+    pub async fn run(self: Arc<Self>, signer: Arc<dyn SignerSource>, stop: Stop) {
+        let mut workers = JoinSet::new();
+        workers.spawn(provider::run(Arc::clone(&self), on_ramp::OnRampDesk, stop.clone()));
+        workers.spawn(provider::run(Arc::clone(&self), off_ramp::OffRampDesk, stop.clone()));
+        workers.spawn(provider::run(Arc::clone(&self), bank_payment::BankDesk, stop.clone()));
+        workers.spawn(inbox::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(statement::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(settlement::run(Arc::clone(&self), signer, stop.clone()));
+        workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(gauges::run(Arc::clone(&self), stop));
+        while let Some(ended) = workers.join_next().await {
+            if let Err(error) = ended {
+                // A worker ends only when told to; anything else must be seen, not survived in silence.
+                tracing::error!(%error, "a worker has died");
+                metrics::counter!("settla_workers_died_total").increment(1);
+            }
+        }
+    }
+
+    /// Submits a finding and waits until it is durable.
+    pub(crate) async fn report(&self, tenant: TenantNo, subject: Uuid, effect: EffectId, finding: Finding) -> Result<(), RunnerError> {
+        let command = Command::Report(Report { tenant, subject, effect, finding });
+        let envelope = Envelope { tenant, command, idempotency: None, sealed: None, audit: None };
+        self.runner.submit_patiently(envelope).await.map(|_| ())
+    }
+}
+
+/// Waits for a bell, at most so long. Returns false when told to stop.
+pub(crate) async fn wait(bell: impl Future<Output = ()>, longest: Duration, stop: &mut Stop) -> bool {
+    tokio::select! {
+        () = bell => {}
+        () = tokio::time::sleep(longest) => {}
+        changed = stop.changed() => {
+            if changed.is_err() { return false; }
+        }
+    }
+    !*stop.borrow()
+}
+
+/// A signer that is ready to use.
+pub type AnySigner = Arc<dyn Signer>;

@@ -55,6 +55,8 @@ pub enum PayoutState {
     },
     /// Will not be paid; the tokens are being sent back.
     Returning(String),
+    /// Will not be paid, and the provider says that it has no tokens to give back.
+    Refused(String),
     /// Was not paid; the provider says the tokens were sent back. Believed once seen on chain.
     Returned {
         /// Its return, which has a manifest.
@@ -155,7 +157,7 @@ impl PayoutBody {
             }
             "returning" => Some(PayoutState::Returning(reason())),
             "rejected" => {
-                let returned = self.returned.as_ref()?;
+                let Some(returned) = self.returned.as_ref() else { return Some(PayoutState::Refused(reason())) };
                 let amount = Money::new(self.source.currency, minor(&returned.amount, self.source.currency)?);
                 Some(PayoutState::Returned { batch: returned.id, tx: returned.tx_hash, amount, reason: reason() })
             }

@@ -129,3 +129,14 @@ pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreErr
     }
     Ok(counts)
 }
+
+/// Transfers that have not ended, by state: how many, and for how many seconds the oldest has been in it.
+pub async fn open_transfers(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT state, count(*) AS n, extract(epoch FROM now() - min(updated_at))::float8 AS oldest_s FROM transfers
+         WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY state",
+    )
+    .fetch_all(auditor)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?, r.try_get("oldest_s")?))).collect()
+}

@@ -111,6 +111,7 @@ impl Step<'_> {
                     sent: t.terms.sent,
                     destination: t.terms.destination,
                     settlement_tx: tx.clone(),
+                    country: t.beneficiary.country.clone(),
                 };
                 let (batch, tx): (BatchId, String) = (*batch, tx.clone());
                 self.next(TransferState::OffRamping, journal, Some(off_ramp), move |p| {

@@ -1,0 +1,76 @@
+//! Withdrawals, paid by our bank.
+
+use crate::Node;
+use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, not_found};
+use async_trait::async_trait;
+use settla_domain::effect::{Effect, EffectKind};
+use settla_domain::finding::Finding;
+use settla_rails::bank::{Payment, PaymentState};
+use settla_rails::{Enquired, Started};
+use settla_server::parties::open_parties;
+use settla_store::outbox::Claim;
+use settla_store::read;
+
+/// Until this long after a payment was ordered, "not found" proves nothing.
+const ACCEPTANCE_DELAY_MS: i64 = 2_000;
+/// The reference is the payment's name for ever, so a repeat is recognised for ever.
+const IDEMPOTENCY_LIFETIME_MS: i64 = i64::MAX;
+
+/// Carries out [`Effect::BankPayment`].
+pub(crate) struct BankDesk;
+
+#[async_trait]
+impl Desk for BankDesk {
+    fn kind(&self) -> EffectKind {
+        EffectKind::BankPayment
+    }
+
+    async fn handle(&self, node: &Node, claim: &Claim) -> Next {
+        let Effect::BankPayment { reference, .. } = &claim.effect else { return Next::Later(60_000) };
+        if begins(claim) {
+            return start(node, claim).await;
+        }
+        match node.bank.enquire(reference).await {
+            Enquired::Known(state) => judge(state, claim.attempt),
+            Enquired::NotFound if !claim.accepted => match not_found(claim, ACCEPTANCE_DELAY_MS, IDEMPOTENCY_LIFETIME_MS) {
+                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                NotFound::StartAgain => start(node, claim).await,
+                NotFound::GiveUp => Next::Found(Finding::Unresolved { reason: "bank_not_reached".to_owned() }),
+            },
+            Enquired::NotFound | Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
+        }
+    }
+}
+
+async fn start(node: &Node, claim: &Claim) -> Next {
+    let Effect::BankPayment { amount, reference } = &claim.effect else { return Next::Later(60_000) };
+    let rows = match read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "the payee cannot be read now");
+            return Next::Later(backoff_ms(claim.attempt));
+        }
+    };
+    let Some(row) = rows.first() else { return Next::Found(Finding::Unresolved { reason: "personal_data_missing".to_owned() }) };
+    let parties = match open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await {
+        Ok(parties) => parties,
+        Err(error) => {
+            tracing::error!(%error, "the payee does not open");
+            return Next::Later(backoff_ms(claim.attempt));
+        }
+    };
+    let payment = Payment { reference: reference.clone(), amount: *amount, name: parties.recipient_name, account: parties.recipient_account };
+    match node.bank.pay(&payment).await {
+        Started::Taken(state) => judge(state, claim.attempt),
+        Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        Started::Unknown => after_unknown(ACCEPTANCE_DELAY_MS),
+    }
+}
+
+fn judge(state: PaymentState, attempt: i32) -> Next {
+    match state {
+        PaymentState::Pending => Next::AcceptedThen(backoff_ms(attempt)),
+        PaymentState::Executed => Next::Found(Finding::PaymentExecuted),
+        PaymentState::Rejected => Next::Found(Finding::Refused { reason: "rejected_by_bank".to_owned() }),
+    }
+}

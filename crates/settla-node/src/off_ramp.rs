@@ -1,0 +1,123 @@
+//! Off-ramp payouts.
+
+use crate::Node;
+use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, not_found};
+use crate::sightings::Sighted;
+use async_trait::async_trait;
+use settla_domain::effect::{Effect, EffectKind};
+use settla_domain::finding::Finding;
+use settla_rails::off_ramp::{OffRamp, Payout, PayoutBeneficiary, PayoutState};
+use settla_rails::{Enquired, Started};
+use settla_server::parties::{OpenPartiesError, open_parties};
+use settla_store::outbox::Claim;
+use settla_store::{StoreError, read};
+use settla_vault::Pii;
+use uuid::Uuid;
+
+/// Carries out [`Effect::OffRamp`].
+pub(crate) struct OffRampDesk;
+
+#[async_trait]
+impl Desk for OffRampDesk {
+    fn kind(&self) -> EffectKind {
+        EffectKind::OffRamp
+    }
+
+    async fn handle(&self, node: &Node, claim: &Claim) -> Next {
+        let Effect::OffRamp { provider, .. } = &claim.effect else { return Next::Later(60_000) };
+        let Some(ramp) = node.off_ramps.get(provider) else {
+            tracing::error!(provider, "no such off-ramp is configured");
+            return Next::Later(60_000);
+        };
+        let Ok(terms) = ramp.terms().await else { return Next::Later(backoff_ms(claim.attempt)) };
+        if begins(claim) {
+            return start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await;
+        }
+        match ramp.enquire(claim.id.0).await {
+            Enquired::Known(state) => judge(node, ramp.as_ref(), claim.id.0, state, claim.attempt).await,
+            Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
+            Enquired::NotFound if claim.accepted => {
+                tracing::error!(effect = %claim.id, "the off-ramp does not know a payout it had taken");
+                Next::Later(backoff_ms(claim.attempt))
+            }
+            Enquired::NotFound => match not_found(claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
+                // It has our tokens and no order for them: people have to talk to it.
+                NotFound::GiveUp => Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() }),
+            },
+        }
+    }
+}
+
+async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_ms: i64) -> Next {
+    let payout = match payout(node, claim).await {
+        Ok(payout) => payout,
+        Err(PayoutError::Later(error)) => {
+            tracing::warn!(%error, effect = %claim.id, "the payout cannot be made ready now");
+            return Next::Later(backoff_ms(claim.attempt));
+        }
+        Err(PayoutError::Never(reason)) => {
+            tracing::error!(reason, effect = %claim.id, "the payout cannot be made ready");
+            return Next::Found(Finding::Unresolved { reason: reason.to_owned() });
+        }
+    };
+    match ramp.start(&payout).await {
+        Started::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
+        Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        Started::Unknown => after_unknown(acceptance_delay_ms),
+    }
+}
+
+enum PayoutError {
+    Later(StoreError),
+    Never(&'static str),
+}
+
+impl From<StoreError> for PayoutError {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error)
+    }
+}
+
+/// The payout with its beneficiary in clear, which exists from here to the provider's socket.
+async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
+    let Effect::OffRamp { sent, destination, settlement_tx, country, .. } = &claim.effect else { return Err(PayoutError::Never("wrong_effect")) };
+    let settlement_tx = settlement_tx.parse().map_err(|_| PayoutError::Never("settlement_tx_unreadable"))?;
+    let rows = read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await?;
+    let row = rows.first().ok_or(PayoutError::Never("personal_data_missing"))?;
+    let parties = open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await.map_err(|error| match error {
+        OpenPartiesError::Key(settla_server::keyring::KeyringError::Store(error)) => PayoutError::Later(error),
+        _ => PayoutError::Never("personal_data_unreadable"),
+    })?;
+    let beneficiary = PayoutBeneficiary {
+        name: parties.recipient_name,
+        account_number: parties.recipient_account,
+        bank_code: parties.recipient_bank.unwrap_or_else(|| Pii::new(String::new())),
+        country: country.clone(),
+    };
+    Ok(Payout { id: claim.id.0, sent: *sent, destination: *destination, beneficiary, settlement_tx, return_address: node.wallet })
+}
+
+/// What a payout's state means. A return counts once it is seen on chain.
+pub(crate) async fn judge(node: &Node, ramp: &dyn OffRamp, id: Uuid, state: PayoutState, attempt: i32) -> Next {
+    match state {
+        PayoutState::Pending => Next::AcceptedThen(backoff_ms(attempt)),
+        PayoutState::Paid { amount, reference } => Next::Found(Finding::PaidOut { amount, reference }),
+        PayoutState::Returning(reason) => Next::Found(Finding::Returning { reason }),
+        PayoutState::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        PayoutState::Returned { batch, tx, amount, reason } => match node.sightings.returned(node, ramp, batch).await {
+            Sighted::Seen(batch) if batch.tx == tx && batch.share(id) == u128::try_from(amount.minor).ok() => {
+                Next::Found(Finding::Returned { amount, tx: tx.to_string(), reason })
+            }
+            Sighted::Seen(_) => contradicted(id, "share"),
+            Sighted::NotYet => Next::AcceptedThen(400),
+            Sighted::Contradicted(reason) => contradicted(id, reason),
+        },
+    }
+}
+
+fn contradicted(id: Uuid, reason: &str) -> Next {
+    tracing::error!(%id, reason, "the chain contradicts the off-ramp");
+    Next::Found(Finding::Unresolved { reason: format!("return_{reason}") })
+}

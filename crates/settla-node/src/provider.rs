@@ -1,0 +1,134 @@
+//! The loop that all provider workers share: claim what is due, call the provider, report or come back later.
+
+use crate::{Node, Stop, wait};
+use async_trait::async_trait;
+use settla_domain::effect::EffectKind;
+use settla_domain::finding::Finding;
+use settla_server::clock::now;
+use settla_store::outbox::{self, Claim};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How long a worker sleeps when nothing rings.
+const IDLE: Duration = Duration::from_millis(150);
+/// Starts with the same id before we give up on a provider that never takes it.
+pub(crate) const STARTS_MAX: i32 = 8;
+/// Longest wait between enquiries.
+const ENQUIRY_MS_MAX: i64 = 30_000;
+
+/// What is next for an effect.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A fact is known.
+    Found(Finding),
+    /// The provider has taken it; come back after so many milliseconds.
+    AcceptedThen(i64),
+    /// Nothing new; come back after so many milliseconds.
+    Later(i64),
+}
+
+/// A kind of provider call.
+#[async_trait]
+pub(crate) trait Desk: Send + Sync + 'static {
+    /// The effects it carries out.
+    fn kind(&self) -> EffectKind;
+    /// Carries one out, or asks how it stands.
+    async fn handle(&self, node: &Node, claim: &Claim) -> Next;
+}
+
+/// Runs a desk until told to stop.
+pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
+    let desk = Arc::new(desk);
+    let places = Arc::new(Semaphore::new(node.config.concurrency));
+    while wait(node.runner.committed(), IDLE, &mut stop).await {
+        // Claim no more than can be worked on at once: a claim that waits would eat its lease.
+        while places.available_permits() > 0 && !*stop.borrow() {
+            let limit = places.available_permits() as i64;
+            let claims = match outbox::claim(&node.store.worker, desk.kind(), limit, node.config.lease_ms).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    tracing::warn!(%error, kind = desk.kind().name(), "claiming failed");
+                    break;
+                }
+            };
+            if claims.is_empty() {
+                break;
+            }
+            for claim in claims {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let (node, desk) = (Arc::clone(&node), Arc::clone(&desk));
+                tokio::spawn(async move {
+                    carry_out(&node, desk.as_ref(), &claim).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+    // What is still running finishes, within its own time-outs.
+    let _ = places.acquire_many(u32::try_from(node.config.concurrency).unwrap_or(u32::MAX)).await;
+}
+
+async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim) {
+    let begun = Instant::now();
+    let next = desk.handle(node, claim).await;
+    metrics::histogram!("settla_provider_call_seconds", "kind" => desk.kind().name()).record(begun.elapsed().as_secs_f64());
+    let delay_ms = match next {
+        Next::Found(finding) => return report(node, claim, finding).await,
+        Next::AcceptedThen(delay_ms) => {
+            if !claim.accepted {
+                // Also ends the lease and schedules the first enquiry.
+                return report(node, claim, Finding::Accepted).await;
+            }
+            delay_ms
+        }
+        Next::Later(delay_ms) => delay_ms,
+    };
+    if let Err(error) = outbox::postpone(&node.store.worker, &[(claim, delay_ms)]).await {
+        tracing::warn!(%error, effect = %claim.id, "postponing failed; the lease will end by itself");
+    }
+}
+
+async fn report(node: &Node, claim: &Claim, finding: Finding) {
+    if let Err(error) = node.report(claim.tenant, claim.subject, claim.id, finding).await {
+        tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself");
+    }
+}
+
+/// Whether this attempt begins with a start, not with an enquiry. Only the very first does: any later one
+/// may follow a request that got through.
+pub(crate) fn begins(claim: &Claim) -> bool {
+    claim.attempt == 1 && !claim.accepted
+}
+
+/// After a start without an answer: look again once the provider must have it or never will.
+pub(crate) fn after_unknown(acceptance_delay_ms: i64) -> Next {
+    Next::Later(acceptance_delay_ms + 500)
+}
+
+/// What "not found" means for an effect that may have been started before.
+pub(crate) enum NotFound {
+    /// The provider may still be taking it.
+    TooEarly(i64),
+    /// It does not have it: start it again, with the same id.
+    StartAgain,
+    /// It was started too often, or too long ago to be recognised.
+    GiveUp,
+}
+
+/// Judges a "not found".
+pub(crate) fn not_found(claim: &Claim, acceptance_delay_ms: i64, idempotency_lifetime_ms: i64) -> NotFound {
+    let age_ms = now().ms_since(claim.first_attempt_at);
+    if age_ms < acceptance_delay_ms {
+        NotFound::TooEarly(acceptance_delay_ms - age_ms + 100)
+    } else if claim.attempt > STARTS_MAX || age_ms > idempotency_lifetime_ms {
+        NotFound::GiveUp
+    } else {
+        NotFound::StartAgain
+    }
+}
+
+/// When to ask again: 0.5 s at first, doubling, with a bound.
+pub(crate) fn backoff_ms(attempt: i32) -> i64 {
+    (500i64 << attempt.clamp(0, 6)).min(ENQUIRY_MS_MAX)
+}

@@ -1,0 +1,65 @@
+//! The bank's statement: the only source of money coming in. Its checkpoint moves only after every entry
+//! before it has been applied, and an entry that cannot be read stops it.
+
+use crate::{Node, Stop, wait};
+use settla_domain::decide::Command;
+use settla_domain::tenant::TenantNo;
+use settla_domain::topup::BankCredit;
+use settla_rails::bank::StatementEntry;
+use settla_server::runner::Envelope;
+use settla_store::inbox;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const CHECKPOINT: &str = "bank-statement";
+const PAGE: u32 = 500;
+/// How often it is read when the bank's webhook does not come.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// Reads the statement until told to stop.
+pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
+    while wait(node.statement_bell.notified(), IDLE, &mut stop).await {
+        while !*stop.borrow() {
+            match page(&node).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error, "the bank's statement cannot be applied now");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Applies one page. Returns whether there may be more.
+async fn page(node: &Node) -> Result<bool, String> {
+    let worker = &node.store.worker;
+    let after = inbox::checkpoint(worker, CHECKPOINT).await.map_err(|e| e.to_string())?;
+    let after: u64 = after.map_or(Ok(0), |text| text.parse()).map_err(|_| "the checkpoint is not a number".to_owned())?;
+    let entries = node.bank.statement(after, PAGE).await.map_err(|e| e.to_string())?;
+    let Some(last) = entries.last() else { return Ok(false) };
+    for entry in entries.iter().filter(|e| e.amount.minor > 0) {
+        credit(node, entry).await?;
+    }
+    inbox::set_checkpoint(worker, CHECKPOINT, &last.sequence.to_string()).await.map_err(|e| e.to_string())?;
+    Ok(entries.len() == PAGE as usize)
+}
+
+async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
+    let owner = inbox::topup_owner(&node.store.worker, &entry.reference).await.map_err(|e| e.to_string())?;
+    let credit = BankCredit { entry_id: entry.id.clone(), reference: entry.reference.clone(), amount: entry.amount };
+    let envelope = Envelope {
+        tenant: owner.unwrap_or(TenantNo::PLATFORM),
+        command: Command::BankCredit { id: Uuid::now_v7(), credit },
+        idempotency: None,
+        sealed: None,
+        audit: None,
+    };
+    if owner.is_none() {
+        tracing::warn!(entry = entry.id, "the bank credited us with money that nobody announced");
+        metrics::counter!("settla_bank_credits_unmatched_total").increment(1);
+    }
+    node.runner.submit_patiently(envelope).await.map(|_| ()).map_err(|e| e.to_string())
+}

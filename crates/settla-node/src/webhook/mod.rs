@@ -1,0 +1,146 @@
+//! Webhooks to tenants: Standard Webhooks 1.0, at least once, each endpoint for itself.
+
+mod dialler;
+
+use crate::{Node, Stop, wait};
+use dialler::Dialler;
+use settla_domain::id::EventId;
+use settla_server::clock::now;
+use settla_server::webhook_secret_label;
+use settla_store::webhook::{self, Attempted, DueDelivery, Next};
+use settla_vault::WebhookSecret;
+use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Deliveries at the same time.
+const CONCURRENCY: usize = 128;
+/// Of these to one endpoint in one claim.
+const PER_ENDPOINT: i64 = 32;
+/// Longer than a delivery may take.
+const LEASE_MS: i64 = 40_000;
+const IDLE: Duration = Duration::from_millis(250);
+/// Waits between attempts, in seconds; 75 hours in all.
+const WAITS_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+/// Delivers until told to stop.
+pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
+    let dialler = match Dialler::new(node.config.webhook_any_address) {
+        Ok(dialler) => Arc::new(dialler),
+        Err(error) => {
+            tracing::error!(%error, "webhooks cannot be sent");
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let (results, queue) = mpsc::channel(CONCURRENCY * 2);
+    let recorder = tokio::spawn(record(Arc::clone(&node), queue));
+    while wait(node.runner.committed(), IDLE, &mut stop).await {
+        while places.available_permits() > 0 && !*stop.borrow() {
+            let limit = places.available_permits() as i64;
+            let due = match webhook::claim(&node.store.worker, limit, PER_ENDPOINT, LEASE_MS).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "deliveries cannot be claimed");
+                    break;
+                }
+            };
+            if due.is_empty() {
+                break;
+            }
+            for delivery in due {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let (node, dialler, results) = (Arc::clone(&node), Arc::clone(&dialler), results.clone());
+                tokio::spawn(async move {
+                    let attempted = attempt(&node, &dialler, &delivery).await;
+                    // The recorder ends after all attempts; if it is gone, the lease ends by itself.
+                    let _ = results.send(attempted).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+    drop(results);
+    let _ = recorder.await;
+}
+
+/// Records attempts, many at once.
+async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>) {
+    let mut attempts = Vec::with_capacity(CONCURRENCY);
+    while queue.recv_many(&mut attempts, CONCURRENCY).await > 0 {
+        if let Err(error) = webhook::attempted(&node.store.worker, &attempts).await {
+            tracing::warn!(%error, "attempts cannot be recorded; they will be made again");
+        }
+        attempts.clear();
+    }
+}
+
+/// The signed body of a delivery.
+fn body(delivery: &DueDelivery) -> Vec<u8> {
+    let body = serde_json::json!({
+        "type": delivery.kind,
+        "timestamp": delivery.at.to_rfc3339(),
+        "sequence": delivery.sequence,
+        "data": delivery.data,
+    });
+    body.to_string().into_bytes()
+}
+
+async fn attempt(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Attempted {
+    let (at, begun) = (now(), Instant::now());
+    let outcome = send(node, dialler, delivery).await;
+    let latency_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let (status, error) = match outcome {
+        Ok(status) => (Some(status), None),
+        Err(error) => (None, Some(error.to_owned())),
+    };
+    let next = match status {
+        Some(200..=299) => Next::Delivered,
+        Some(410) => Next::GiveUp,
+        _ => retry(delivery.attempt),
+    };
+    if status == Some(410)
+        && let Err(error) = webhook::disable(&node.store.worker, delivery.tenant, delivery.endpoint).await
+    {
+        tracing::warn!(%error, "an endpoint that is gone cannot be disabled now");
+    }
+    let result = if next == Next::Delivered { "delivered" } else { "not_delivered" };
+    metrics::counter!("settla_webhook_attempts_total", "result" => result).increment(1);
+    Attempted { delivery: delivery.id, tenant: delivery.tenant, attempt: delivery.attempt, at, status, error, latency_ms, next }
+}
+
+async fn send(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Result<u16, &'static str> {
+    let label = webhook_secret_label(delivery.tenant, delivery.endpoint);
+    let secret = node.keyring.master().open(&label, &delivery.secret_sealed).map_err(|_| "secret_unreadable")?;
+    let secret = WebhookSecret::from_bytes(secret.expose()).map_err(|_| "secret_unreadable")?;
+    let (id, body) = (EventId(delivery.event_id).to_string(), body(delivery));
+    let timestamp = now().0 / 1_000_000;
+    let signature = sign(&secret, &id, timestamp, &body);
+    let headers = [(HEADER_ID, id), (HEADER_TIMESTAMP, timestamp.to_string()), (HEADER_SIGNATURE, signature)];
+    dialler.post(&delivery.url, &headers, body).await
+}
+
+/// The next attempt with up to a fifth of jitter, so that endpoints that came back are not met all at once.
+fn retry(attempt: i32) -> Next {
+    let index = usize::try_from(attempt - 1).unwrap_or(usize::MAX);
+    let Some(wait_s) = WAITS_S.get(index) else { return Next::GiveUp };
+    let mut byte = [0u8; 1];
+    // Without randomness there is no jitter, which is no reason not to deliver.
+    let _ = getrandom::fill(&mut byte);
+    let wait_ms = wait_s * 1_000;
+    Next::RetryInMs(wait_ms + wait_ms * i64::from(byte[0]) / 1_280)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_stretch_over_three_days_and_end() {
+        let waits: i64 = (1..=9).map(|n| match retry(n) { Next::RetryInMs(ms) => ms / 1_000, _ => 0 }).sum();
+        let plain: i64 = WAITS_S.iter().sum();
+        assert!(waits >= plain && waits <= plain + plain / 5, "{waits}");
+        assert_eq!(retry(10), Next::GiveUp);
+    }
+}
