@@ -1,2 +1,79 @@
-//! settla
-fn main(){}
+//! `settla`: every role of the platform as a subcommand, and the only place where its parts are wired.
+
+mod bench;
+mod books;
+mod demo;
+mod dev;
+mod doctor;
+mod failure;
+mod logging;
+mod operator;
+mod platform;
+mod sandbox;
+mod ui;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// B2B stablecoin settlement: fiat in, USDC across, fiat out.
+///
+/// Start with `settla dev`: it runs the whole system on this machine and prints keys and requests to try.
+/// `settla demo` shows payments from quote to webhook; `settla doctor` tells what is missing.
+#[derive(Parser)]
+#[command(name = "settla", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole system on this machine until Ctrl-C.
+    Dev(dev::Args),
+    /// Settle payments on a fresh system, show every step, and check all books.
+    Demo(demo::Args),
+    /// Tell what is missing on this machine and how to mend it.
+    Doctor(doctor::Args),
+    /// Load a fresh system and report what it completes.
+    Bench(bench::Args),
+    /// Compare our books with those of the bank, the providers and the chain.
+    Books(books::Args),
+    /// Set tenants up.
+    Tenant(operator::TenantArgs),
+    /// Make, revoke and list API keys.
+    Key(operator::KeyArgs),
+    /// Run the simulated bank, providers and price feed (started by `settla dev`).
+    #[command(hide = true)]
+    Sandbox(sandbox::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    settla_rails::http::install_tls_provider();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("settla: no threads to run on: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => dev::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Doctor(args) => doctor::run(args),
+            Command::Bench(args) => bench::run(args).await,
+            Command::Books(args) => books::run(args).await,
+            Command::Tenant(args) => operator::tenant(args).await,
+            Command::Key(args) => operator::key(args).await,
+            Command::Sandbox(args) => sandbox::run(args).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{} {failure}", ui::red("settla:"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -27,7 +27,7 @@ impl Session {
         let key = bearer(headers)?;
         let platform = gateway.world(key.environment()).ok_or_else(refused)?;
         let caller = platform.authenticate(&key).await?;
-        if false {
+        if caller.environment() != key.environment() {
             tracing::error!("a key was resolved in the wrong environment");
             return Err(refused());
         }

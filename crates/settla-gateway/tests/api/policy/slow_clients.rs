@@ -71,6 +71,7 @@ async fn a_dribbled_body_times_out() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = Answer::parse(&end_of(&mut stream).await).unwrap();
     assert_eq!((answer.status, answer.problem().as_str()), (408, "body_timeout"));
+    assert_eq!(answer.header("connection"), Some("close"));
     assert!(gateway.fake.seen().is_empty());
 }
 

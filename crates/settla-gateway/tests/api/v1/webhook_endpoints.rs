@@ -1,5 +1,8 @@
 use std::sync::atomic::Ordering;
 
+use settla_port::error::PortError;
+
+use crate::support::fake::Behaviour;
 use crate::support::{start, views};
 
 const BODY: &str = r#"{"url":"https://api.example.com/hooks","events":["transfer.completed"]}"#;
@@ -25,6 +28,9 @@ async fn endpoints_are_listed_and_removed() {
     let answer = gateway.delete(&format!("/v1/webhook-endpoints/{}", views::endpoint_id())).send().await;
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     let answer = gateway.delete("/v1/webhook-endpoints/x").send().await;
+    assert_eq!((answer.status, answer.problem().as_str()), (404, "webhook_endpoint_not_found"));
+    gateway.fake.behave(Behaviour::Fail(PortError::NotFound("webhook endpoint")));
+    let answer = gateway.delete(&format!("/v1/webhook-endpoints/{}", views::endpoint_id())).send().await;
     assert_eq!((answer.status, answer.problem().as_str()), (404, "webhook_endpoint_not_found"));
 }
 

@@ -1,0 +1,181 @@
+//! The folder of a local system: its secrets, its log, and who is using it.
+
+use crate::failure::Failure;
+use crate::sandbox::SandboxKeys;
+use serde::{Deserialize, Serialize};
+use settla_vault::{MasterKey, Secret, WebhookSecret, random_bytes};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The folder.
+pub struct Home {
+    dir: PathBuf,
+    secrets: Secrets,
+}
+
+/// Secrets of a local system, made at first start. In production they come from the environment.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    api_key_hmac_secret: String,
+    sandbox: SandboxKeys,
+    bank_webhook: String,
+    on_ramp_webhook: String,
+    off_ramp_webhook: String,
+}
+
+/// A seeded tenant with its key. Only a local system keeps keys, so that it can print them again.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TenantCredentials {
+    /// Short name.
+    pub slug: String,
+    /// Name.
+    pub name: String,
+    /// Public id.
+    pub tenant_id: String,
+    /// The key.
+    pub api_key: String,
+}
+
+/// A running user of the folder.
+pub struct User(File);
+
+impl Home {
+    /// Opens the folder, made at first use.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(dir)?;
+        let dir = dir.canonicalize()?;
+        let path = dir.join("secrets.json");
+        let secrets = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_secrets(&path)?,
+            Err(error) => return Err(error.into()),
+        };
+        let home = Self { dir, secrets };
+        let draft = home.at(&format!("sandbox-keys.json.{}", std::process::id()));
+        write_private(&draft, &serde_json::to_vec(&home.secrets.sandbox)?)?;
+        fs::rename(draft, home.sandbox_keys_file())?;
+        Ok(home)
+    }
+
+    /// A folder inside.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Where the platform logs.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("platform.log")
+    }
+
+    /// The sandbox reads its keys here.
+    pub fn sandbox_keys_file(&self) -> PathBuf {
+        self.dir.join("sandbox-keys.json")
+    }
+
+    /// The sandbox's keys.
+    pub fn sandbox_keys(&self) -> &SandboxKeys {
+        &self.secrets.sandbox
+    }
+
+    /// `SETTLA_API_KEY_HMAC_SECRET`.
+    pub fn api_key_hmac_secret(&self) -> Result<Secret<Vec<u8>>, Failure> {
+        Ok(Secret::new(hex::decode(&self.secrets.api_key_hmac_secret)?))
+    }
+
+    /// Secrets of the webhooks of bank, on-ramp and off-ramp.
+    pub fn webhook_secrets(&self) -> Result<[WebhookSecret; 3], Failure> {
+        let s = &self.secrets;
+        Ok([WebhookSecret::parse(&s.bank_webhook)?, WebhookSecret::parse(&s.on_ramp_webhook)?, WebhookSecret::parse(&s.off_ramp_webhook)?])
+    }
+
+    /// The master key, made at first use.
+    pub fn master_key(&self) -> Result<MasterKey, Failure> {
+        Ok(MasterKey::load_or_create(&self.dir.join("master.key"))?)
+    }
+
+    /// The seeded tenants, if they have been made.
+    pub fn credentials(&self) -> Result<Vec<TenantCredentials>, Failure> {
+        match fs::read(self.dir.join("tenants.json")) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps the seeded tenants.
+    pub fn keep_credentials(&self, tenants: &[TenantCredentials]) -> Result<(), Failure> {
+        let draft = self.dir.join("tenants.json.new");
+        let _ = fs::remove_file(&draft);
+        write_private(&draft, &serde_json::to_vec_pretty(tenants)?)?;
+        Ok(fs::rename(draft, self.dir.join("tenants.json"))?)
+    }
+
+    /// What other commands need to know of the system that runs here.
+    pub fn write_facts(&self, facts: &serde_json::Value) -> Result<(), Failure> {
+        let draft = self.dir.join(format!("dev.json.{}", std::process::id()));
+        let _ = fs::remove_file(&draft);
+        write_private(&draft, facts.to_string().as_bytes())?;
+        Ok(fs::rename(draft, self.dir.join("dev.json"))?)
+    }
+
+    /// What `settla dev` wrote down when it was last ready.
+    pub fn facts(&self) -> Result<serde_json::Value, Failure> {
+        let bytes = fs::read(self.dir.join("dev.json"))
+            .map_err(|_| Failure::new(format!("no system has been started in {}", self.dir.display())).try_next("start one with `settla dev`"))?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, Failure> {
+        Ok(OpenOptions::new().create(true).append(true).open(self.dir.join(name))?)
+    }
+
+    /// Enters the users of the folder. A killed user leaves by itself.
+    pub fn join(&self) -> Result<User, Failure> {
+        let file = self.lock_file("users.lock")?;
+        file.lock_shared()?;
+        Ok(User(file))
+    }
+
+    /// Leaves. Returns whether nobody else is left.
+    pub fn leave(&self, user: User) -> Result<bool, Failure> {
+        drop(user.0);
+        Ok(self.lock_file("users.lock")?.try_lock().is_ok())
+    }
+
+    /// Waits for this process's turn to bring things up.
+    pub async fn turn(&self) -> Result<File, Failure> {
+        let file = self.lock_file("turn.lock")?;
+        Ok(tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await??)
+    }
+}
+
+fn make_secrets(path: &Path) -> Result<Secrets, Failure> {
+    let random = || hex::encode(random_bytes::<32>());
+    let webhook = || WebhookSecret::generate().expose().expose().clone();
+    let secrets = Secrets {
+        api_key_hmac_secret: random(),
+        sandbox: SandboxKeys { bank: random(), on_ramp: random(), off_ramp: random(), fx: random() },
+        bank_webhook: webhook(),
+        on_ramp_webhook: webhook(),
+        off_ramp_webhook: webhook(),
+    };
+    // Written aside and linked into place, so that a kill leaves all of it or nothing.
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    write_private(&draft, &serde_json::to_vec(&secrets)?)?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => Ok(secrets),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(serde_json::from_slice(&fs::read(path)?)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new file that only its owner can read.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file.sync_all()?)
+}

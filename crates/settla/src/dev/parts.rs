@@ -1,0 +1,155 @@
+//! The processes around the platform: Postgres, the chain, the sandbox.
+
+use super::home::Home;
+use crate::failure::Failure;
+use crate::platform::{PlatformConfig, ProviderAt};
+use settla_devkit::child::{Child, ChildSpec, attach_or_start};
+use settla_devkit::probe::http_ok;
+use settla_devkit::process::StopSignal;
+use settla_devkit::{Anvil, AnvilSettings, Postgres, PostgresSettings};
+use settla_evm::devkeys::DevKey;
+use settla_evm::token::{TestToken, fund};
+use settla_evm::{Address, Rpc};
+use settla_vault::Environment;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The local chain plays Avalanche Fuji.
+pub const CHAIN_ID: u64 = 43_113;
+/// Blocks until a receipt counts here.
+const DEPTH: u64 = 2;
+/// Gas money for the settlement wallet: 1,000 coins.
+const WALLET_GAS_WEI: u128 = 1_000_000_000_000_000_000_000;
+
+/// How the sandbox behaves.
+#[derive(Clone, Copy)]
+pub struct Tuning {
+    pub latency_ms: u64,
+    pub unknown_permille: u16,
+}
+
+/// What runs around the platform.
+pub struct Parts {
+    postgres: Option<Postgres>,
+    anvil: Anvil,
+    sandbox: Child,
+    pub database_url: String,
+    pub token: Address,
+    rpc: Rpc,
+}
+
+impl Parts {
+    /// Starts what does not run yet, and finds what does.
+    pub async fn start(home: &Home, tuning: Tuning) -> Result<Self, Failure> {
+        let (postgres, anvil) = tokio::join!(database(home), chain(home));
+        let (postgres, database_url) = postgres?;
+        let anvil = anvil?;
+        let rpc = Rpc::connect(&anvil.url(), CHAIN_ID).await?;
+        let token = TestToken::ensure(&rpc, &DevKey::account_0()).await?.address();
+        let sandbox = sandbox(home, &anvil.url(), token, tuning).await?;
+        Ok(Self { postgres, anvil, sandbox, database_url, token, rpc })
+    }
+
+    /// What a platform process has to know to work with these parts.
+    pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
+        let [bank_hook, on_ramp_hook, off_ramp_hook] = home.webhook_secrets()?;
+        let keys = home.sandbox_keys();
+        let at = |port: usize, key: &str, webhook_secret| ProviderAt { url: self.sandbox_url(port), key: key.to_owned(), webhook_secret };
+        Ok(PlatformConfig {
+            environment: Environment::Test,
+            database_url: self.database_url.clone(),
+            api,
+            metrics,
+            api_key_hmac_secret: home.api_key_hmac_secret()?,
+            master_key: Arc::new(home.master_key()?),
+            signer: home.at("signer"),
+            rpc_url: self.anvil.url(),
+            chain_id: CHAIN_ID,
+            token: self.token,
+            depth: DEPTH,
+            bank: at(0, &keys.bank, bank_hook.clone()),
+            on_ramp: at(1, &keys.on_ramp, on_ramp_hook),
+            off_ramp: at(2, &keys.off_ramp, off_ramp_hook),
+            fx: at(3, &keys.fx, bank_hook),
+            local_webhooks: true,
+        })
+    }
+
+    /// URL of a sandbox server: bank, on-ramp, off-ramp, feed.
+    pub fn sandbox_url(&self, server: usize) -> String {
+        format!("http://127.0.0.1:{}", self.sandbox.ports().get(server).copied().unwrap_or(0))
+    }
+
+    /// JSON-RPC of the chain.
+    pub fn rpc_url(&self) -> String {
+        self.anvil.url()
+    }
+
+    /// Process ids by name.
+    pub fn pids(&self) -> serde_json::Value {
+        serde_json::json!({
+            "platform": std::process::id(),
+            "postgres": self.postgres.as_ref().map(|p| p.child().pid()),
+            "anvil": self.anvil.child().pid(),
+            "sandbox": self.sandbox.pid(),
+        })
+    }
+
+    /// Gives the settlement wallet gas money, once.
+    pub async fn fund_wallet(&self, wallet: Address) -> Result<(), Failure> {
+        if self.rpc.native_balance(wallet).await? < WALLET_GAS_WEI / 10 {
+            fund(&self.rpc, &DevKey::account_0(), wallet, WALLET_GAS_WEI).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops everything; it carries on from here at the next start.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.sandbox.stop().await?;
+        self.anvil.stop().await?;
+        if let Some(postgres) = &self.postgres {
+            postgres.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn database(home: &Home) -> Result<(Option<Postgres>, String), Failure> {
+    if let Ok(url) = std::env::var("SETTLA_TRANSFER_DB_URL") {
+        return Ok((None, url));
+    }
+    let postgres = Postgres::start(&home.at("postgres"), PostgresSettings::DURABLE).await?;
+    postgres.create_database("settla_test").await?;
+    let url = postgres.url("settla_test");
+    Ok((Some(postgres), url))
+}
+
+async fn chain(home: &Home) -> Result<Anvil, Failure> {
+    let settings = AnvilSettings { chain_id: CHAIN_ID, block_time: Some(Duration::from_secs(1)) };
+    Ok(Anvil::start(Some(&home.at("chain")), settings).await?)
+}
+
+async fn sandbox(home: &Home, rpc_url: &str, token: Address, tuning: Tuning) -> Result<Child, Failure> {
+    let folder = home.at("sandbox");
+    std::fs::create_dir_all(&folder)?;
+    let program = std::env::current_exe()?;
+    let spec = ChildSpec { name: "sandbox", folder: &folder, ports: 4, stop_signal: StopSignal::Terminate, ready_within: Duration::from_secs(20) };
+    let command = |ports: &[u16]| {
+        let mut command = std::process::Command::new(&program);
+        command.arg("sandbox").arg("--dir").arg(folder.join("books")).args(["--rpc-url", rpc_url]);
+        command.args(["--chain-id", &CHAIN_ID.to_string(), "--token", &token.to_string()]);
+        command.arg("--keys").arg(home.sandbox_keys_file()).arg("--ports").args(ports.iter().map(u16::to_string));
+        command.args(["--latency-ms", &tuning.latency_ms.to_string(), "--unknown-permille", &tuning.unknown_permille.to_string()]);
+        command
+    };
+    let healthy = |ports: Vec<u16>| async move {
+        for port in ports {
+            if !http_ok(port, "/health").await {
+                return false;
+            }
+        }
+        true
+    };
+    Ok(attach_or_start(&spec, command, healthy).await?)
+}
