@@ -403,6 +403,7 @@ GRANT SELECT, INSERT ON webhook_attempts TO settla_worker;
 GRANT SELECT, INSERT, UPDATE ON provider_events, settlements, settlement_members, checkpoints, shared_facts TO settla_worker;
 
 GRANT SELECT, INSERT ON tenants, tenant_locks, api_keys, audit_log TO settla_operator;
+GRANT USAGE ON SEQUENCE tenants_tenant_seq TO settla_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_schedules, limits TO settla_operator;
 GRANT UPDATE (name, status, spread_bps) ON tenants TO settla_operator;
 GRANT UPDATE (expires_at, revoked_at) ON api_keys TO settla_operator;

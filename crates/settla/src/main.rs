@@ -1,18 +1,7 @@
-//! `settla`: every role of the platform as a subcommand, and the only place where its parts are wired.
-
-mod bench;
-mod books;
-mod demo;
-mod dev;
-mod doctor;
-mod failure;
-mod logging;
-mod operator;
-mod platform;
-mod sandbox;
-mod ui;
+//! The command line.
 
 use clap::{Parser, Subcommand};
+use settla::{bench, books, demo, dev, doctor, operator, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.

@@ -121,7 +121,7 @@ impl<'a> Touched<'a> {
             Change::BankEntryApplied(id) => self.bank_entries.push(id),
             Change::Posted(posting) => {
                 self.postings.push(posting);
-                if posting.tenant != TenantNo::PLATFORM {
+                if [posting.debit, posting.credit].iter().any(|account| account.owner() == posting.tenant && posting.tenant != TenantNo::PLATFORM) {
                     self.positions.insert((posting.tenant, posting.amount.currency));
                 }
             }

@@ -14,8 +14,8 @@ use crate::{logging, platform};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-pub use home::{Home, TenantCredentials};
-pub use parts::{CHAIN_ID, Parts, Tuning};
+pub use home::Home;
+use parts::{Parts, Tuning};
 
 /// Options of `settla dev`.
 #[derive(clap::Args)]

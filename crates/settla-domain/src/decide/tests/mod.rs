@@ -1,0 +1,27 @@
+//! The engine under test. Every command of every test here goes through the [`desk`](desk), which keeps
+//! books of its own beside the engine's positions and audits both after each step.
+
+mod books;
+mod chaos;
+mod commands;
+mod desk;
+mod explained;
+mod funding;
+mod limits;
+mod money_in_and_out;
+mod orders;
+mod outcomes;
+mod postings;
+mod quotes;
+mod reports;
+
+/// Cases of a property: a modest number at every run, twenty times as many under `make soak`.
+fn cases(short: u32) -> proptest::test_runner::Config {
+    let soak = std::env::var_os("SETTLA_SOAK").is_some_and(|value| value == "1");
+    proptest::test_runner::Config {
+        cases: if soak { short * 20 } else { short },
+        // The failing input is printed, shrunk; nothing is written beside the sources.
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
