@@ -5,7 +5,10 @@
 --   * amounts are minor units in bigint, each at most 10^15, so a sum that overflows is an error, never a wrap.
 
 DO $$
-DECLARE name text;
+DECLARE
+    name text;
+    -- From version 16 on, whoever made a role is its member without the right to take it on.
+    may text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH name IN ARRAY ARRAY['settla_owner', 'settla_auth', 'settla_runner', 'settla_app', 'settla_worker', 'settla_operator', 'settla_auditor'] LOOP
         BEGIN
@@ -15,12 +18,12 @@ BEGIN
     END LOOP;
     -- Membership is written only where it is missing: concurrent migrations of two databases would collide.
     FOREACH name IN ARRAY ARRAY['settla_owner', 'settla_auth', 'settla_runner', 'settla_app', 'settla_worker', 'settla_operator', 'settla_auditor'] LOOP
-        IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+        IF NOT pg_has_role(current_user, name, may) THEN
             BEGIN
                 EXECUTE format('GRANT %I TO %I', name, current_user);
             EXCEPTION WHEN OTHERS THEN
                 -- Another database's migration may just have written it ("tuple concurrently updated").
-                IF NOT pg_has_role(current_user, name, 'MEMBER') THEN RAISE; END IF;
+                IF NOT pg_has_role(current_user, name, may) THEN RAISE; END IF;
             END;
         END IF;
     END LOOP;
@@ -240,7 +243,6 @@ CREATE TABLE provider_events (
     received_at timestamptz NOT NULL DEFAULT now(),
     next_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
-    lease_until timestamptz,
     processed boolean NOT NULL DEFAULT false,
     PRIMARY KEY (provider, event_id)
 ) WITH (fillfactor = 70);
@@ -276,9 +278,11 @@ CREATE TABLE checkpoints (
     name text PRIMARY KEY,
     value text NOT NULL
 );
--- One row a batch: it tells whether a COMMIT whose answer was lost took place.
+-- One row a batch: it tells whether a COMMIT whose answer was lost took place. The batch writes `committed`;
+-- whoever asks writes the opposite, which stands if it was there first, and keeps the batch from committing.
 CREATE TABLE commit_markers (
     batch uuid PRIMARY KEY,
+    committed boolean NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
 );
 -- Facts that all processes on this database must share, such as fingerprints of their secrets.
@@ -318,7 +322,6 @@ CREATE TABLE webhook_deliveries (
     status text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts integer NOT NULL DEFAULT 0,
     next_at timestamptz NOT NULL,
-    lease_until timestamptz,
     created_at timestamptz NOT NULL,
     UNIQUE (endpoint, event_id),
     FOREIGN KEY (tenant, endpoint) REFERENCES webhook_endpoints (tenant, id),
@@ -378,16 +381,16 @@ BEGIN
 END $$;
 
 GRANT SELECT ON tenants, fee_schedules, limits TO settla_runner, settla_app;
-GRANT SELECT, UPDATE ON tenant_locks TO settla_runner;
-GRANT SELECT, INSERT ON quotes, transfers, personal_data, positions, topups, withdrawals, outbox, idempotency, bank_entries TO settla_runner;
+GRANT SELECT, UPDATE (event_sequence) ON tenant_locks TO settla_runner;
+GRANT SELECT, INSERT ON quotes, transfers, positions, topups, withdrawals, outbox, idempotency, bank_entries TO settla_runner;
 GRANT UPDATE (used) ON quotes TO settla_runner;
 GRANT UPDATE (state, version, progress, updated_at) ON transfers TO settla_runner;
 GRANT UPDATE (available, held, in_transit, usage_day, usage_day_total, usage_pending) ON positions TO settla_runner;
 GRANT UPDATE (credited) ON topups TO settla_runner;
 GRANT UPDATE (state, failure, updated_at) ON withdrawals TO settla_runner;
-GRANT UPDATE ON outbox TO settla_runner;
-GRANT INSERT ON events, postings, audit_log, webhook_deliveries, commit_markers TO settla_runner;
-GRANT SELECT ON events, webhook_endpoints, commit_markers TO settla_runner;
+GRANT UPDATE (status, lease_until, next_at) ON outbox TO settla_runner;
+GRANT INSERT ON personal_data, events, postings, audit_log, webhook_deliveries, commit_markers TO settla_runner;
+GRANT SELECT ON webhook_endpoints, commit_markers TO settla_runner;
 
 GRANT SELECT ON api_keys, quotes, transfers, personal_data, events, postings, positions, topups, withdrawals,
     webhook_deliveries, webhook_attempts TO settla_app;
@@ -396,11 +399,17 @@ GRANT UPDATE (status) ON webhook_endpoints TO settla_app;
 GRANT UPDATE (status) ON webhook_deliveries TO settla_app;
 GRANT INSERT ON audit_log TO settla_app;
 
-GRANT SELECT, UPDATE ON outbox, webhook_deliveries TO settla_worker;
-GRANT SELECT ON events, webhook_endpoints TO settla_worker;
+-- Which tenant a row of work belongs to is not the workers' to change.
+GRANT SELECT ON outbox, webhook_deliveries, events, webhook_endpoints TO settla_worker;
+GRANT UPDATE (status, attempts, first_attempt_at, next_at, lease_until, epoch) ON outbox TO settla_worker;
+GRANT UPDATE (status, attempts, next_at) ON webhook_deliveries TO settla_worker;
 GRANT UPDATE (status) ON webhook_endpoints TO settla_worker;
 GRANT SELECT, INSERT ON webhook_attempts TO settla_worker;
-GRANT SELECT, INSERT, UPDATE ON provider_events, settlements, settlement_members, checkpoints, shared_facts TO settla_worker;
+GRANT SELECT, INSERT ON provider_events, settlements, settlement_members, checkpoints TO settla_worker;
+GRANT UPDATE (next_at, attempts, processed) ON provider_events TO settla_worker;
+GRANT UPDATE (status, nonce, tx_hash, raw, updated_at) ON settlements TO settla_worker;
+GRANT UPDATE (released) ON settlement_members TO settla_worker;
+GRANT UPDATE (value) ON checkpoints TO settla_worker;
 
 GRANT SELECT, INSERT ON tenants, tenant_locks, api_keys, audit_log TO settla_operator;
 GRANT USAGE ON SEQUENCE tenants_tenant_seq TO settla_operator;

@@ -3,7 +3,7 @@
 //! # Round trips
 //!
 //! A batch costs at most [`ROUND_TRIPS_MAX`] round trips however many commands it has: one to begin, at most
-//! nine to load, at most fifteen to write, one to commit. A statement with nothing to do is not sent. A test
+//! nine to load, at most sixteen to write, one to commit. A statement with nothing to do is not sent. A test
 //! counts them on the wire.
 //!
 //! # Locks
@@ -28,7 +28,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::World;
 use sqlx::postgres::PgPool;
-use sqlx::{Executor, Postgres, Transaction};
+use sqlx::{Executor, Postgres, Row, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ pub(crate) use load::{position, quote, tenant_terms, topup, transfer, withdrawal
 pub use write::{Audit, Idempotency, Outcome, SealedParties};
 
 /// The most round trips that a batch takes, whatever its size.
-pub const ROUND_TRIPS_MAX: usize = 26;
+pub const ROUND_TRIPS_MAX: usize = 27;
 
 /// What a batch has to load.
 #[derive(Debug, Default)]
@@ -132,9 +132,11 @@ impl BatchTx {
 }
 
 /// Whether the batch of this id was committed. It settles the matter for good: it writes the batch's marker
-/// itself, which waits for a commit still under way, and keeps a late one from succeeding.
+/// itself, which waits for a commit still under way, and keeps a late one from succeeding. The marker says who
+/// wrote it, so that asking again, after the answer to this was lost as well, finds the same.
 pub async fn was_committed(runner: &PgPool, id: Uuid) -> Result<bool, StoreError> {
-    let insert = sqlx::query("INSERT INTO commit_markers (batch) VALUES ($1) ON CONFLICT DO NOTHING").bind(id);
-    let done = runner.execute(insert).await?;
-    Ok(done.rows_affected() == 0)
+    let insert = "INSERT INTO commit_markers (batch, committed) VALUES ($1, false) ON CONFLICT DO NOTHING";
+    runner.execute(sqlx::query(insert).bind(id)).await?;
+    let row = sqlx::query("SELECT committed FROM commit_markers WHERE batch = $1").bind(id).fetch_one(runner).await?;
+    Ok(row.try_get("committed")?)
 }

@@ -501,7 +501,7 @@ async fn audit(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Result<(),
 
 async fn bank_entries_and_marker(tx: &mut Tx, touched: &Touched<'_>, id: Uuid, at: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query(
-        "WITH marker AS (INSERT INTO commit_markers (batch) VALUES ($1))
+        "WITH marker AS (INSERT INTO commit_markers (batch, committed) VALUES ($1, true))
          INSERT INTO bank_entries (bank, entry_id, applied_at) SELECT 'bank', entry, $3 FROM unnest($2::text[]) entry",
     )
     .bind(id)

@@ -1,7 +1,9 @@
 //! The store on a real Postgres: migrations, isolation, constraints, and the tables of work.
 
 mod apply;
+mod life;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod isolation;
 mod migrations;

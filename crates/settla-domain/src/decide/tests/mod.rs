@@ -1,12 +1,14 @@
 //! The engine under test. Every command of every test here goes through the [`desk`](desk), which keeps
 //! books of its own beside the engine's positions and audits both after each step.
 
+mod audit;
 mod books;
 mod chaos;
 mod commands;
 mod desk;
 mod explained;
 mod funding;
+mod guard;
 mod limits;
 mod money_in_and_out;
 mod orders;

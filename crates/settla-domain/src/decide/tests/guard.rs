@@ -1,0 +1,126 @@
+//! What must hold of every decision, looked at before it is applied.
+
+use super::desk::Desk;
+use crate::decide::{Answer, Command, Decision};
+use crate::effect::EffectStatus;
+use crate::event::EVENT_TYPES;
+use crate::finding::Finding;
+use crate::id::EffectId;
+use crate::tenant::TenantNo;
+use crate::transfer::{Progress, Transfer, TransferState};
+use crate::world::Change;
+
+impl Desk {
+    /// What must hold of a decision, before it is applied.
+    pub fn check(&self, command: &Command, decision: &Decision) {
+        let owner = self.owner(command);
+        assert_eq!(decision.changes.is_empty(), decision.answer == Answer::Nothing, "{decision:?}");
+        for change in &decision.changes {
+            let of = match change {
+                Change::Posted(posting) => {
+                    assert!([posting.debit, posting.credit].iter().all(|a| [TenantNo::PLATFORM, owner].contains(&a.owner())), "{posting:?}");
+                    posting.tenant
+                }
+                Change::EffectMoved(tenant, effect, status) => {
+                    self.check_moved(*tenant, *effect, *status);
+                    *tenant
+                }
+                Change::EffectOrdered(order) => {
+                    assert!(!self.world.effects.contains_key(&(order.tenant, order.id)), "ordered twice: {order:?}");
+                    assert_eq!(order.id, order.effect.kind().id_for(order.subject));
+                    order.tenant
+                }
+                Change::TransferChanged(after) => {
+                    self.check_advanced(after);
+                    after.tenant
+                }
+                Change::Happened(event) => {
+                    assert!(EVENT_TYPES.contains(&event.kind) && event.at == self.now, "{event:?}");
+                    event.tenant
+                }
+                Change::TransferCreated(transfer) => transfer.tenant,
+                Change::QuoteCreated(quote) => quote.tenant,
+                Change::QuoteUsed(tenant, _) | Change::UsageChanged(tenant, _, _) => *tenant,
+                Change::TopupCreated(topup) | Change::TopupChanged(topup) => topup.tenant,
+                Change::WithdrawalCreated(withdrawal) | Change::WithdrawalChanged(withdrawal) => withdrawal.tenant,
+                Change::BankEntryApplied(id) => {
+                    assert!(!self.world.bank_entries.contains(id), "applied twice: {id}");
+                    owner
+                }
+            };
+            assert_eq!(of, owner, "{command:?} touches another tenant: {change:?}");
+        }
+    }
+
+    fn owner(&self, command: &Command) -> TenantNo {
+        match command {
+            Command::CreateQuote(quote) => quote.tenant,
+            Command::CreateTransfer(create) => create.tenant,
+            Command::CancelTransfer { tenant, .. } => *tenant,
+            Command::CreateTopup(topup) => topup.tenant,
+            Command::BankCredit { credit, .. } => match self.world.topups.get(&credit.reference) {
+                Some(topup) if topup.expected.currency == credit.amount.currency => topup.tenant,
+                _ => TenantNo::PLATFORM,
+            },
+            Command::CreateWithdrawal(withdrawal) => withdrawal.tenant,
+            Command::Report(report) => report.tenant,
+        }
+    }
+
+    /// An effect only moves forward, and not at all once it is done or called off.
+    fn check_moved(&self, tenant: TenantNo, effect: EffectId, to: EffectStatus) {
+        let rank = |status: EffectStatus| match status {
+            EffectStatus::Untouched => 0,
+            EffectStatus::Started => 1,
+            EffectStatus::Accepted => 2,
+            EffectStatus::Done | EffectStatus::Cancelled => 3,
+        };
+        let from = self.world.effects[&(tenant, effect)];
+        assert!(rank(from) < 3, "{effect} was over");
+        assert!(rank(to) > rank(from) || to == from, "{effect} from {from:?} to {to:?}");
+        assert!(!self.finished.contains(&effect), "{effect} finished twice");
+    }
+
+    /// A transfer moves on one version at a time, never once it has ended, and forgets nothing.
+    fn check_advanced(&self, after: &Transfer) {
+        let before = self.now_of(after);
+        assert!(!before.state.is_terminal(), "{before:?} had ended");
+        assert_ne!(before.state, TransferState::UnderReview, "only people end a review");
+        assert_eq!((after.version, after.updated_at), (before.version + 1, self.now));
+        let mut same = before.clone();
+        (same.state, same.version, same.updated_at, same.progress) = (after.state, after.version, after.updated_at, after.progress.clone());
+        assert_eq!(&same, after, "only state and progress move");
+        let Progress { delivered, delivery_tx, settlement_batch, settlement_tx, paid, payout_reference, return_tx, failure: _ } = &before.progress;
+        let later = &after.progress;
+        assert!(delivered.is_none() || *delivered == later.delivered);
+        assert!(delivery_tx.is_none() || *delivery_tx == later.delivery_tx);
+        assert!(settlement_batch.is_none() || *settlement_batch == later.settlement_batch);
+        assert!(settlement_tx.is_none() || *settlement_tx == later.settlement_tx);
+        assert!(paid.is_none() || *paid == later.paid);
+        assert!(payout_reference.is_none() || *payout_reference == later.payout_reference);
+        assert!(return_tx.is_none() || *return_tx == later.return_tx);
+    }
+
+    pub fn remember(&mut self, command: &Command, decision: &Decision) {
+        if let (Command::BankCredit { credit, .. }, Answer::Applied) = (command, &decision.answer) {
+            let owner = Some(self.owner(command)).filter(|t| *t != TenantNo::PLATFORM);
+            self.memory.credited.push((owner, credit.amount));
+        }
+        for change in &decision.changes {
+            match change {
+                Change::TransferChanged(after) if after.state == TransferState::UnderReview => {
+                    self.memory.reviewed_from.insert(after.id, self.state(after));
+                }
+                Change::EffectMoved(_, effect, EffectStatus::Done | EffectStatus::Cancelled) => {
+                    self.finished.insert(*effect);
+                }
+                _ => {}
+            }
+            if let (Change::TransferChanged(after), Command::Report(report)) = (change, command)
+                && let Finding::Returned { amount, .. } = &report.finding
+            {
+                self.memory.returned.insert(after.id, *amount);
+            }
+        }
+    }
+}

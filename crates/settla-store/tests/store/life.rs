@@ -1,0 +1,174 @@
+//! A tenant whose life has left a row in every table.
+
+use crate::apply::{apply, apply_with, transfer};
+use crate::support::{create, findings_to_completion, funding, now, pence, quote, tenant};
+use settla_domain::decide::{Answer, Command, Report};
+use settla_domain::effect::Effect;
+use settla_domain::event::EVENT_TYPES;
+use settla_domain::id::{KeyId, WithdrawalId};
+use settla_domain::tenant::TenantNo;
+use settla_domain::transfer::Transfer;
+use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
+use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
+use settla_store::inbox::{self, InboxEvent};
+use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
+use settla_store::settlement::{self, Lane, Member};
+use settla_store::webhook::{self, Attempted, Next};
+use settla_store::{Store, operator};
+use uuid::Uuid;
+
+/// What of such a life tests refer to.
+pub struct Life {
+    pub tenant: TenantNo,
+    pub slug: String,
+    pub key_hash: [u8; 32],
+    pub key: KeyId,
+    pub endpoint: Uuid,
+    /// Ended: it has postings of every kind.
+    pub completed: Transfer,
+    /// Its settle effect is in a batch.
+    pub settling: Transfer,
+    pub settlement: Uuid,
+    pub withdrawal: Withdrawal,
+}
+
+/// A key of an idempotent request.
+pub fn first(tenant: TenantNo, key: &str, subject: Uuid) -> Idempotency {
+    Idempotency { tenant, key: key.to_owned(), fingerprint: vec![1; 32], refusal: None, subject: Some(subject) }
+}
+
+/// Makes an endpoint that wants every event.
+pub async fn endpoint(store: &Store, tenant: TenantNo) -> Uuid {
+    let id = Uuid::now_v7();
+    let row = EndpointRow {
+        id,
+        url: "https://tenant.example/hook".to_owned(),
+        events: EVENT_TYPES.map(str::to_owned).to_vec(),
+        status: "enabled".to_owned(),
+        created_at: now(),
+    };
+    let new = NewEndpoint { row: &row, secret_sealed: b"sealed", endpoints_max: 5, actor: "key", request_id: "r1" };
+    let made = read::create_endpoint(&store.app, &first(tenant, &format!("endpoint-{id}"), id), &new).await.unwrap();
+    assert!(matches!(made, EndpointMade::Made));
+    id
+}
+
+/// A wish to withdraw.
+pub fn withdrawal(tenant: TenantNo, minor: i128, reference: &str) -> Withdrawal {
+    Withdrawal {
+        id: WithdrawalId(Uuid::now_v7()),
+        tenant,
+        amount: pence(minor),
+        reference: reference.to_owned(),
+        account_masked: "****4567".to_owned(),
+        state: WithdrawalState::Pending,
+        failure: None,
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+/// Applies findings one by one, as they come in.
+pub async fn find(store: &Store, reports: &[Report]) {
+    for report in reports {
+        assert_eq!(apply(store, report.tenant, &[Command::Report(report.clone())]).await, [Answer::Applied]);
+    }
+}
+
+/// Puts everything that is due into one settlement batch.
+pub async fn settle(store: &Store) -> (Uuid, Vec<Member>) {
+    let mut gathering = settlement::gather(&store.worker, 100).await.unwrap();
+    let amount = |effect: &Effect| match effect {
+        Effect::Settle { amount, .. } => i64::try_from(amount.minor).unwrap(),
+        other => panic!("gathered {other:?}"),
+    };
+    let members: Vec<Member> = gathering
+        .claims
+        .iter()
+        .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: amount(&c.effect) })
+        .collect();
+    let batch = Uuid::now_v7();
+    gathering.close(batch, &lane(), &members, &[7; 32]).await.unwrap();
+    gathering.commit().await.unwrap();
+    (batch, members)
+}
+
+/// Where batches go.
+pub fn lane() -> Lane {
+    let text = |text: &str| text.to_owned();
+    Lane { chain: text("eip155:43113"), provider: text("meridian"), token: text("0x01"), destination: text("0x02") }
+}
+
+/// Lives it.
+pub async fn live(store: &Store, slug: &str) -> Life {
+    let tenant = tenant(store, slug).await;
+    let (key, key_hash) = (KeyId(Uuid::now_v7()), [u8::try_from(tenant.0).unwrap(); 32]);
+    let new = operator::NewKey {
+        id: key,
+        tenant,
+        environment: "test",
+        hash: &key_hash,
+        hash_version: 1,
+        hint: "sk_test_...1234",
+        name: "backend",
+        scopes: &["transfers:write"],
+        actor: "test",
+    };
+    operator::create_key(&store.operator, &new).await.unwrap();
+    let endpoint = endpoint(store, tenant).await;
+    apply(store, tenant, &funding(tenant, 10_000_000)).await;
+
+    let quote = quote(tenant, 100_000);
+    let create = create(&quote);
+    let sealed = SealedParties { recipient_name: Some(b"sealed".to_vec()), ..SealedParties::default() };
+    let audit = Audit {
+        tenant,
+        actor: "key".to_owned(),
+        action: "transfer.create",
+        object: create.id.to_string(),
+        request_id: Some("r2".to_owned()),
+    };
+    let more = Outcome {
+        sealed: vec![(tenant, create.id.0, sealed)],
+        idempotency: vec![first(tenant, "transfer", create.id.0)],
+        audit: vec![audit],
+        ..Outcome::default()
+    };
+    let commands = [Command::CreateQuote(quote), Command::CreateTransfer(create)];
+    let answers = apply_with(store, tenant, &commands, more).await.unwrap();
+    let Ok(Answer::Transfer(completed)) = answers.into_iter().nth(1).unwrap() else { panic!("no transfer") };
+    find(store, &findings_to_completion(&completed)).await;
+
+    let withdrawal = withdrawal(tenant, 5_000, "W-1");
+    apply(store, tenant, &[Command::CreateWithdrawal(withdrawal.clone())]).await;
+
+    let settling = transfer(store, tenant, 50_000).await;
+    find(store, &findings_to_completion(&settling)[..2]).await;
+    let (settlement, members) = settle(store).await;
+    assert_eq!(members.len(), 1);
+
+    let due = webhook::claim(&store.worker, 100, 100, 60_000).await.unwrap();
+    assert!(!due.is_empty());
+    let attempts = due.iter().map(|d| Attempted {
+        delivery: d.id,
+        tenant: d.tenant,
+        attempt: d.attempt,
+        at: now(),
+        status: Some(500),
+        error: None,
+        latency_ms: 12,
+        next: Next::RetryInMs(60_000),
+    });
+    webhook::attempted(&store.worker, &attempts.collect::<Vec<_>>()).await.unwrap();
+
+    let event = InboxEvent {
+        provider: "harbour".to_owned(),
+        event_id: slug.to_owned(),
+        body: serde_json::json!({}),
+        attempts: 0,
+    };
+    assert_eq!(inbox::keep(&store.worker, &[event]).await.unwrap(), 1);
+    inbox::set_checkpoint(&store.worker, slug, "1").await.unwrap();
+    operator::agree(&store.operator, slug, "1").await.unwrap().unwrap();
+    Life { tenant, slug: slug.to_owned(), key_hash, key, endpoint, completed, settling, settlement, withdrawal }
+}
