@@ -12,6 +12,6 @@ pub mod failure;
 pub mod local;
 mod logging;
 pub mod operator;
-pub mod platform;
+mod platform;
 pub mod sandbox;
 pub mod ui;

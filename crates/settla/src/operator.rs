@@ -77,10 +77,10 @@ enum KeyCommand {
 }
 
 /// Fees and limits of a new tenant, the same numbers in every source currency.
-pub struct Terms {
-    pub spread_bps: u16,
-    pub fees: FeeSchedule,
-    pub limits: Limits,
+pub(crate) struct Terms {
+    pub(crate) spread_bps: u16,
+    pub(crate) fees: FeeSchedule,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Terms {
@@ -97,7 +97,7 @@ impl Default for Terms {
 const SOURCES: [Currency; 3] = [Currency::GBP, Currency::EUR, Currency::USD];
 
 /// Sets a tenant up.
-pub async fn create_tenant(db: &Store, master: &MasterKey, slug: &str, name: &str, terms: &Terms, actor: &str) -> Result<TenantRow, Failure> {
+pub(crate) async fn create_tenant(db: &Store, master: &MasterKey, slug: &str, name: &str, terms: &Terms, actor: &str) -> Result<TenantRow, Failure> {
     let id = TenantId(Uuid::now_v7());
     let currencies: Vec<_> = SOURCES.iter().map(|c| (*c, terms.fees, terms.limits)).collect();
     let new = NewTenant { id, slug, name, spread_bps: terms.spread_bps, currencies: &currencies, actor };
@@ -106,7 +106,7 @@ pub async fn create_tenant(db: &Store, master: &MasterKey, slug: &str, name: &st
 }
 
 /// Makes a key with every scope but personal data.
-pub async fn create_key(db: &Store, hasher: &KeyHasher, tenant: &TenantRow, environment: Environment, name: &str, actor: &str) -> Result<(KeyId, ApiKey), Failure> {
+pub(crate) async fn create_key(db: &Store, hasher: &KeyHasher, tenant: &TenantRow, environment: Environment, name: &str, actor: &str) -> Result<(KeyId, ApiKey), Failure> {
     let key = ApiKey::generate(environment);
     let hash = hasher.hash(&key);
     let scopes: Vec<&str> = Scope::ALL.into_iter().filter(|s| *s != Scope::Pii).map(Scope::name).collect();

@@ -36,11 +36,11 @@ pub struct Args {
 
 /// The servers' keys, as they stand in the keys file.
 #[derive(serde::Serialize, serde::Deserialize, Clone)]
-pub struct SandboxKeys {
-    pub bank: String,
-    pub on_ramp: String,
-    pub off_ramp: String,
-    pub fx: String,
+pub(crate) struct SandboxKeys {
+    pub(crate) bank: String,
+    pub(crate) on_ramp: String,
+    pub(crate) off_ramp: String,
+    pub(crate) fx: String,
 }
 
 /// Runs the sandbox until told to stop.

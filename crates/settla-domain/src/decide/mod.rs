@@ -25,6 +25,7 @@ use crate::world::{Change, World};
 use uuid::Uuid;
 
 /// Something to be decided.
+#[expect(clippy::large_enum_variant, reason = "handed on by reference; a box would cost more than the copy")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Keep a priced quote.
@@ -82,6 +83,7 @@ pub struct Report {
 }
 
 /// What the caller is told.
+#[expect(clippy::large_enum_variant, reason = "made once a command and moved to one caller")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The quote.

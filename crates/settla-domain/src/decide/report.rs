@@ -14,29 +14,34 @@ use crate::time::Timestamp;
 use crate::transfer::{Progress, Transfer, TransferState};
 use crate::world::{Change, World};
 
-/// Applies a finding. Nothing happens if the effect is unknown, done or called off.
+/// Applies a finding. Nothing happens if the effect is not the subject's own, is unknown, done or called
+/// off, or if an acceptance comes again.
 pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decision {
     let tenant = report.tenant;
-    let open = matches!(
-        world.effects.get(&(tenant, report.effect)),
-        Some(EffectStatus::Untouched | EffectStatus::Started | EffectStatus::Accepted)
-    );
-    if !open {
+    let Some(kind) = EffectKind::ALL.into_iter().find(|k| k.id_for(report.subject) == report.effect) else {
+        return Decision::nothing();
+    };
+    let news = match world.effects.get(&(tenant, report.effect)) {
+        Some(EffectStatus::Untouched | EffectStatus::Started) => true,
+        Some(EffectStatus::Accepted) => report.finding != Finding::Accepted,
+        Some(EffectStatus::Done | EffectStatus::Cancelled) | None => false,
+    };
+    if !news {
         return Decision::nothing();
     }
-    if let Some(withdrawal) = world.withdrawals.get(&(tenant, WithdrawalId(report.subject))) {
-        return money_out::finding(withdrawal, report, now);
+    if kind == EffectKind::BankPayment {
+        let withdrawal = world.withdrawals.get(&(tenant, WithdrawalId(report.subject)));
+        return withdrawal.map_or_else(Decision::nothing, |withdrawal| money_out::finding(withdrawal, report, now));
     }
     let Some(transfer) = world.transfers.get(&(tenant, TransferId(report.subject))) else {
         return Decision::nothing();
     };
     let step = Step { world, transfer, report, now };
-    let kind = EffectKind::ALL.into_iter().find(|k| k.id_for(report.subject) == report.effect);
     match kind {
-        Some(EffectKind::OnRamp) => step.on_ramp(),
-        Some(EffectKind::Settle) => step.settle(),
-        Some(EffectKind::OffRamp) => step.off_ramp(),
-        _ => Decision::nothing(),
+        EffectKind::OnRamp => step.on_ramp(),
+        EffectKind::Settle => step.settle(),
+        EffectKind::OffRamp => step.off_ramp(),
+        EffectKind::BankPayment => Decision::nothing(),
     }
 }
 
@@ -132,7 +137,6 @@ impl Step<'_> {
         let terms = &t.terms;
         let mut journal = self.journal();
         match &self.report.finding {
-            Finding::Accepted if self.world.effects.get(&(t.tenant, self.report.effect)) == Some(&EffectStatus::Accepted) => Decision::nothing(),
             Finding::Accepted => {
                 let changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Accepted)];
                 Decision { changes, answer: Answer::Applied }

@@ -5,5 +5,6 @@ mod life;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod constraints;
 mod isolation;
 mod migrations;

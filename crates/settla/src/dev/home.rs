@@ -75,7 +75,7 @@ impl Home {
     }
 
     /// The sandbox's keys.
-    pub fn sandbox_keys(&self) -> &SandboxKeys {
+    pub(crate) fn sandbox_keys(&self) -> &SandboxKeys {
         &self.secrets.sandbox
     }
 

@@ -87,6 +87,7 @@ pub struct Pids {
 pub struct System {
     program: PathBuf,
     dir: PathBuf,
+    port: u16,
     options: Vec<String>,
     child: Option<Child>,
     /// Where everything is.
@@ -97,8 +98,10 @@ impl System {
     /// Starts a system in a folder with `program` (the `settla` binary), or finds the one that is there.
     pub async fn start(program: &Path, dir: &Path, options: &[&str]) -> Result<Self, Failure> {
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
-        let (child, facts) = spawn(program, dir, &options).await?;
-        Ok(Self { program: program.to_owned(), dir: dir.to_owned(), options, child: Some(child), facts })
+        // The port stays over restarts, as a tenant's configuration does.
+        let port = settla_devkit::ports::free_port()?;
+        let (child, facts) = spawn(program, dir, port, &options).await?;
+        Ok(Self { program: program.to_owned(), dir: dir.to_owned(), port, options, child: Some(child), facts })
     }
 
     /// Kills the platform as a power cut would (SIGKILL). Everything around it lives on.
@@ -111,7 +114,7 @@ impl System {
 
     /// Starts the platform again on the same folder.
     pub async fn restart_platform(&mut self) -> Result<(), Failure> {
-        let (child, facts) = spawn(&self.program, &self.dir, &self.options).await?;
+        let (child, facts) = spawn(&self.program, &self.dir, self.port, &self.options).await?;
         self.child = Some(child);
         self.facts = facts;
         Ok(())
@@ -143,10 +146,10 @@ impl System {
     }
 }
 
-async fn spawn(program: &Path, dir: &Path, options: &[String]) -> Result<(Child, Facts), Failure> {
+async fn spawn(program: &Path, dir: &Path, port: u16, options: &[String]) -> Result<(Child, Facts), Failure> {
     std::fs::create_dir_all(dir)?;
     let mut child = Command::new(program)
-        .args(["dev", "--json", "--port", "0", "--dir"])
+        .args(["dev", "--json", "--port", &port.to_string(), "--dir"])
         .arg(dir)
         .args(options)
         .stdin(Stdio::null())

@@ -1,6 +1,9 @@
 //! The engine under test. Every command of every test here goes through the [`desk`](desk), which keeps
 //! books of its own beside the engine's positions and audits both after each step.
 
+// 1_000_01 is GBP 1,000.01.
+#![allow(clippy::inconsistent_digit_grouping)]
+
 mod audit;
 mod books;
 mod chaos;
