@@ -138,9 +138,14 @@ impl World {
             return Ok(());
         }
         let position = self.positions.entry((posting.tenant, posting.amount.currency)).or_default();
-        for (account, debit, credit) in [(posting.debit, posting.amount.minor, 0), (posting.credit, 0, posting.amount.minor)] {
+        for (account, debit, credit) in
+            [(posting.debit, posting.amount.minor, 0), (posting.credit, 0, posting.amount.minor)]
+        {
             position.apply(account, debit, credit).map_err(|_| Broken::Position)?;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,11 @@ use settla_port::caller::Scope;
 use settla_port::page::PAGE_SIZE_MAX;
 use settla_port::quote::CreateQuote;
 use settla_port::transfer::CreateTransfer;
-use settla_port::treasury::CreateTopup;
+use settla_port::treasury::{CreateTopup, CreateWithdrawal};
 use settla_port::webhook::CreateEndpoint;
 
 use crate::admission::Param;
 use crate::api::{health, ledger, me, providers, quotes, reference, transfers, treasury, webhooks};
-use crate::body::WithdrawalBody;
 use crate::endpoint::{Access, Endpoint, RouteInfo, endpoint};
 use crate::openapi::{Content, example};
 use crate::sample;
@@ -157,7 +156,7 @@ fn treasury_rows() -> Vec<Endpoint> {
         endpoint(POST, "/v1/treasury/withdrawals", Access::Key(Scope::Treasury), treasury::create_withdrawal)
             .named("createWithdrawal", "Treasury", "Withdraw to a bank account of your own")
             .about("The reference is unique for ever: the same one never pays twice, whatever the Idempotency-Key.")
-            .takes::<WithdrawalBody>(example::WITHDRAWAL)
+            .takes::<CreateWithdrawal>(example::WITHDRAWAL)
             .gives(CREATED, Content::one(&sample::withdrawal()))
             .refuses(&[
                 Refusal::TenantNotActive,

@@ -65,32 +65,23 @@ pub struct CreateWithdrawal {
     /// How much.
     #[schema(example = "500.00")]
     pub amount: String,
-    /// The tenant's reference, 1 to 64 printable ASCII characters, unique for ever.
+    /// Your reference, 1 to 64 printable ASCII characters, unique for ever.
     #[schema(example = "WD-2026-0007")]
     pub reference: String,
     /// The account to pay.
     pub account: PayoutAccount,
 }
 
-/// The tenant's own account.
+/// An account of the tenant's own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PayoutAccount {
-    /// Holder.
-    #[schema(value_type = String, example = "Lemfi Ltd")]
-    pub name: PiiName,
-    /// IBAN, or UK sort code and account.
-    #[serde(flatten)]
-    pub account: PayoutAccountNumber,
-}
-
-/// How the account is named.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum PayoutAccountNumber {
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PayoutAccount {
     /// United Kingdom.
     UkAccount {
-        /// Six digits.
+        /// Holder.
+        #[schema(value_type = String, example = "Lemfi Ltd")]
+        name: PiiName,
+        /// Six digits, dashes allowed.
         #[schema(value_type = String, example = "20-00-00")]
         sort_code: Pii<String>,
         /// Eight digits.
@@ -99,6 +90,9 @@ pub enum PayoutAccountNumber {
     },
     /// IBAN countries.
     Iban {
+        /// Holder.
+        #[schema(value_type = String, example = "Lemfi Ltd")]
+        name: PiiName,
         /// ISO 13616.
         #[schema(value_type = String, example = "DE89370400440532013000")]
         iban: PiiAccount,

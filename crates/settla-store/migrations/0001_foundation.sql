@@ -322,12 +322,14 @@ CREATE TABLE webhook_deliveries (
     status text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts integer NOT NULL DEFAULT 0,
     next_at timestamptz NOT NULL,
+    lease_until timestamptz, -- set while a worker is at it
     created_at timestamptz NOT NULL,
     UNIQUE (endpoint, event_id),
     FOREIGN KEY (tenant, endpoint) REFERENCES webhook_endpoints (tenant, id),
     FOREIGN KEY (tenant, event_sequence) REFERENCES events (tenant, sequence)
 ) WITH (fillfactor = 70);
-CREATE INDEX webhook_deliveries_open ON webhook_deliveries (next_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_open ON webhook_deliveries (endpoint, next_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_under_way ON webhook_deliveries (endpoint, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX webhook_deliveries_by_tenant ON webhook_deliveries (tenant, id);
 CREATE TABLE webhook_attempts (
     tenant integer NOT NULL CHECK (tenant > 0),
@@ -402,7 +404,7 @@ GRANT INSERT ON audit_log TO settla_app;
 -- Which tenant a row of work belongs to is not the workers' to change.
 GRANT SELECT ON outbox, webhook_deliveries, events, webhook_endpoints TO settla_worker;
 GRANT UPDATE (status, attempts, first_attempt_at, next_at, lease_until, epoch) ON outbox TO settla_worker;
-GRANT UPDATE (status, attempts, next_at) ON webhook_deliveries TO settla_worker;
+GRANT UPDATE (status, attempts, next_at, lease_until) ON webhook_deliveries TO settla_worker;
 GRANT UPDATE (status) ON webhook_endpoints TO settla_worker;
 GRANT SELECT, INSERT ON webhook_attempts TO settla_worker;
 GRANT SELECT, INSERT ON provider_events, settlements, settlement_members, checkpoints TO settla_worker;

@@ -64,7 +64,8 @@ pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> 
     rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?))).collect()
 }
 
-/// Debits of transfers that have not ended, with pending withdrawals: what holds and transits must explain.
+/// Debits of transfers that have not ended: what the pending use of limits must equal, and what, with pending
+/// withdrawals, explains holds and transits.
 pub async fn live_debits(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
     let rows = sqlx::query(
         "SELECT tenant, debit_currency AS currency, sum(debit_amount)::bigint AS amount FROM transfers

@@ -157,29 +157,40 @@ pub async fn members(worker: &PgPool, batch: Uuid) -> Result<Vec<Member>, StoreE
         .collect()
 }
 
-/// Stores the signed transaction. Before the first broadcast.
+/// Stores the signed transaction. Before the first broadcast: when this fails, nothing may be sent.
 pub async fn signed(worker: &PgPool, batch: Uuid, nonce: i64, tx_hash: &str, raw: &[u8]) -> Result<(), StoreError> {
-    sqlx::query("UPDATE settlements SET status = 'signed', nonce = $2, tx_hash = $3, raw = $4, updated_at = now() WHERE batch = $1 AND status = 'closed'")
-        .bind(batch)
-        .bind(nonce)
-        .bind(tx_hash)
-        .bind(raw)
-        .execute(worker)
-        .await?;
-    Ok(())
+    let done = sqlx::query(
+        "UPDATE settlements SET status = 'signed', nonce = $2, tx_hash = $3, raw = $4, updated_at = now()
+         WHERE batch = $1 AND (status = 'closed' OR status = 'signed' AND tx_hash = $3)",
+    )
+    .bind(batch)
+    .bind(nonce)
+    .bind(tx_hash)
+    .bind(raw)
+    .execute(worker)
+    .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Corrupt("settlement")) }
 }
 
-/// Moves a batch on: `confirmed` once the receipt is at depth, `done` once every member was told.
+/// Moves a batch on: `confirmed` once the receipt is at depth, `done` once every member was told. Never back.
 pub async fn moved(worker: &PgPool, batch: Uuid, status: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE settlements SET status = $2, updated_at = now() WHERE batch = $1").bind(batch).bind(status).execute(worker).await?;
+    sqlx::query(
+        "UPDATE settlements SET status = $2, updated_at = now()
+         WHERE batch = $1 AND status = CASE $2 WHEN 'confirmed' THEN 'signed' WHEN 'done' THEN 'confirmed' END",
+    )
+    .bind(batch)
+    .bind(status)
+    .execute(worker)
+    .await?;
     Ok(())
 }
 
-/// The batch was reverted at depth: nothing moved. Its members may join another one after `delay_ms`.
+/// The batch was reverted at depth: nothing moved. Its members may join another one after `delay_ms`. Once: said
+/// again, it would free members of the batch that they have joined since.
 pub async fn failed(worker: &PgPool, batch: Uuid, delay_ms: i64) -> Result<(), StoreError> {
     sqlx::query(
-        "WITH f AS (UPDATE settlements SET status = 'failed', updated_at = now() WHERE batch = $1),
-              m AS (UPDATE settlement_members SET released = true WHERE batch = $1 RETURNING effect)
+        "WITH f AS (UPDATE settlements SET status = 'failed', updated_at = now() WHERE batch = $1 AND status IN ('closed', 'signed') RETURNING batch),
+              m AS (UPDATE settlement_members SET released = true WHERE batch IN (SELECT batch FROM f) RETURNING effect)
          UPDATE outbox SET status = 'ready', next_at = now() + $2 * interval '1 millisecond'
          WHERE id IN (SELECT effect FROM m) AND status = 'batched'",
     )

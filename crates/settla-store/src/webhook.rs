@@ -35,22 +35,35 @@ pub struct DueDelivery {
     pub attempt: i32,
 }
 
-/// Claims up to `limit` due deliveries for `lease_ms`, at most `per_endpoint` to one endpoint, so that a slow
-/// endpoint does not take all places.
+/// Claims up to `limit` due deliveries for `lease_ms`, oldest first, so that at most `per_endpoint` are under
+/// way to one endpoint: a slow one takes neither all places nor, with all that waits for it, the view of what
+/// waits for others. What was meant for an endpoint that is no longer enabled fails here.
 pub async fn claim(worker: &PgPool, limit: i64, per_endpoint: i64, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
     let rows = sqlx::query(
-        "WITH due AS (
-             SELECT id, endpoint, next_at FROM webhook_deliveries WHERE status = 'pending' AND next_at <= now()
-             ORDER BY next_at LIMIT $1 * 4 FOR UPDATE SKIP LOCKED),
-         ranked AS (SELECT id, row_number() OVER (PARTITION BY endpoint ORDER BY next_at) AS place FROM due),
+        "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
+             (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
+             UNION ALL
+             SELECT (SELECT d.endpoint FROM webhook_deliveries d WHERE d.status = 'pending' AND d.endpoint > w.endpoint ORDER BY d.endpoint LIMIT 1)
+             FROM waiting w WHERE w.endpoint IS NOT NULL),
+         heads AS (
+             SELECT h.id FROM waiting w CROSS JOIN LATERAL (
+                 SELECT d.id, d.next_at FROM webhook_deliveries d
+                 WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at
+                 LIMIT greatest($2 - (SELECT count(*) FROM webhook_deliveries u WHERE u.endpoint = w.endpoint AND u.lease_until > now()), 0)) h
+             ORDER BY h.next_at LIMIT $1),
+         due AS (
+             SELECT d.id FROM webhook_deliveries d JOIN heads ON heads.id = d.id
+             WHERE d.status = 'pending' AND d.next_at <= now() FOR UPDATE OF d SKIP LOCKED),
          taken AS (
-             UPDATE webhook_deliveries d SET attempts = d.attempts + 1, next_at = now() + $3 * interval '1 millisecond'
-             WHERE d.id IN (SELECT id FROM ranked WHERE place <= $2 LIMIT $1)
-             RETURNING d.*)
-         SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.attempts, p.url, p.secret_sealed, e.kind, e.data, e.at
-         FROM taken t
-         JOIN webhook_endpoints p ON p.tenant = t.tenant AND p.id = t.endpoint AND p.status = 'enabled'
-         JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence",
+             UPDATE webhook_deliveries d SET attempts = d.attempts + 1,
+                 status = CASE p.status WHEN 'enabled' THEN d.status ELSE 'failed' END,
+                 next_at = now() + $3 * interval '1 millisecond',
+                 lease_until = CASE p.status WHEN 'enabled' THEN now() + $3 * interval '1 millisecond' END
+             FROM due, webhook_endpoints p WHERE d.id = due.id AND p.tenant = d.tenant AND p.id = d.endpoint
+             RETURNING d.*, p.url, p.secret_sealed)
+         SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.attempts, t.url, t.secret_sealed, e.kind, e.data, e.at
+         FROM taken t JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence
+         WHERE t.status = 'pending'",
     )
     .bind(limit)
     .bind(per_endpoint)
@@ -134,7 +147,7 @@ pub async fn attempted(worker: &PgPool, attempts: &[Attempted]) -> Result<(), St
     .execute(&mut *tx)
     .await?;
     sqlx::query(
-        "UPDATE webhook_deliveries d SET status = k.status, next_at = now() + k.delay_ms * interval '1 millisecond'
+        "UPDATE webhook_deliveries d SET status = k.status, next_at = now() + k.delay_ms * interval '1 millisecond', lease_until = NULL
          FROM unnest($1::uuid[], $2::text[], $3::bigint[]) k (id, status, delay_ms) WHERE d.id = k.id AND d.status = 'pending'",
     )
     .bind(attempts.iter().map(|a| a.delivery).collect::<Vec<_>>())

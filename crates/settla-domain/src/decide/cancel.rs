@@ -25,16 +25,15 @@ pub(super) fn transfer(world: &World, tenant: TenantNo, id: TransferId, now: Tim
     journal.within(PostingCode::Release, Held, Available, transfer.terms.debit);
     let mut changes = vec![Change::EffectMoved(tenant, effect, EffectStatus::Cancelled)];
     changes.extend(journal.into_postings().into_iter().map(Change::Posted));
-    changes.push(give_back_the_day(world, transfer, now));
+    changes.push(give_back_the_day(world, transfer));
     let cancelled = advance(transfer, TransferState::Cancelled, now, |_| {}, &mut changes);
     Ok(Decision { changes, answer: Answer::Transfer(cancelled) })
 }
 
-/// A cancelled transfer no longer counts against the day it was created on.
-fn give_back_the_day(world: &World, transfer: &Transfer, now: Timestamp) -> Change {
+/// A cancelled transfer no longer counts against the day it was created on, if that is the day still counted.
+fn give_back_the_day(world: &World, transfer: &Transfer) -> Change {
     let mut usage = usage_after_end(world, transfer);
-    let day = transfer.created_at.utc_day();
-    if usage.day == day && now.utc_day() == day {
+    if usage.day == transfer.created_at.utc_day() {
         usage.day_total = (usage.day_total - transfer.terms.debit.minor).max(0);
     }
     Change::UsageChanged(transfer.tenant, transfer.terms.debit.currency, usage)

@@ -78,7 +78,8 @@ fn within_limits(limits: &Limits, usage: &Usage, debit: i128, now: Timestamp) ->
     if debit > i128::from(limits.per_transfer) {
         return Err(Refusal::LimitPerTransfer);
     }
-    let day = now.utc_day();
+    // Servers' clocks differ a little around midnight: one that lags must not reset the day another began.
+    let day = now.utc_day().max(usage.day);
     let after = Usage { day, day_total: usage.on_day(day) + debit, pending: usage.pending + debit };
     if after.day_total > i128::from(limits.per_day) {
         return Err(Refusal::LimitPerDay);

@@ -57,7 +57,8 @@ pub(super) fn finding(withdrawal: &Withdrawal, report: &Report, now: Timestamp) 
         _ => return Decision::nothing(),
     };
     let after = Withdrawal { state, failure: failure.clone(), updated_at: now, ..withdrawal.clone() };
-    let mut changes = vec![Change::EffectMoved(tenant, report.effect, EffectStatus::Done), Change::WithdrawalChanged(after)];
+    let mut changes =
+        vec![Change::EffectMoved(tenant, report.effect, EffectStatus::Done), Change::WithdrawalChanged(after)];
     changes.extend(journal.into_postings().into_iter().map(Change::Posted));
     if let Some(kind) = event {
         let data = EventData::Withdrawal { withdrawal_id: withdrawal.id, amount: withdrawal.amount, failure };

@@ -1,7 +1,9 @@
 //! Findings about a transfer's effects move it along, once each.
 
 use super::{Answer, Decision, Report, money_out};
-use crate::account::AccountKind::{Available, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet};
+use crate::account::AccountKind::{
+    Available, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet,
+};
 use crate::account::{AccountId, AccountKind};
 use crate::effect::{Effect, EffectKind, EffectOrder, EffectStatus};
 use crate::event::Event;
@@ -29,20 +31,18 @@ pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decisio
     if !news {
         return Decision::nothing();
     }
-    if kind == EffectKind::BankPayment {
-        let withdrawal = world.withdrawals.get(&(tenant, WithdrawalId(report.subject)));
-        return withdrawal.map_or_else(Decision::nothing, |withdrawal| money_out::finding(withdrawal, report, now));
-    }
-    let Some(transfer) = world.transfers.get(&(tenant, TransferId(report.subject))) else {
-        return Decision::nothing();
+    let transfer = world.transfers.get(&(tenant, TransferId(report.subject)));
+    let step = transfer.map(|transfer| Step { world, transfer, report, now });
+    let decision = match kind {
+        EffectKind::OnRamp => step.map(|step| step.on_ramp()),
+        EffectKind::Settle => step.map(|step| step.settle()),
+        EffectKind::OffRamp => step.map(|step| step.off_ramp()),
+        EffectKind::BankPayment => {
+            let withdrawal = world.withdrawals.get(&(tenant, WithdrawalId(report.subject)));
+            withdrawal.map(|withdrawal| money_out::finding(withdrawal, report, now))
+        }
     };
-    let step = Step { world, transfer, report, now };
-    match kind {
-        EffectKind::OnRamp => step.on_ramp(),
-        EffectKind::Settle => step.settle(),
-        EffectKind::OffRamp => step.off_ramp(),
-        EffectKind::BankPayment => Decision::nothing(),
-    }
+    decision.unwrap_or_else(Decision::nothing)
 }
 
 struct Step<'a> {
@@ -71,7 +71,12 @@ impl Step<'_> {
                 if !started {
                     journal.within(PostingCode::OnRampStart, Held, InTransit, terms.source);
                 }
-                journal.post(PostingCode::OnRampPaid, self.tenants(InTransit), platform(AccountKind::Bank), terms.source);
+                journal.post(
+                    PostingCode::OnRampPaid,
+                    self.tenants(InTransit),
+                    platform(AccountKind::Bank),
+                    terms.source,
+                );
                 journal.post(PostingCode::OnRampDelivered, platform(Wallet), self.tenants(InTransit), *amount);
                 let learn = |p: &mut Progress| {
                     p.delivered = Some(*amount);
@@ -147,10 +152,15 @@ impl Step<'_> {
                     p.paid = Some(*amount);
                     p.payout_reference = Some(reference.clone());
                 };
-                if *amount != terms.destination || t.state == TransferState::Refunding {
+                let dispute = if *amount != terms.destination {
+                    Some("payout_amount_differs")
+                } else {
+                    (t.state == TransferState::Refunding).then_some("paid_while_returning")
+                };
+                if let Some(reason) = dispute {
                     // The provider's books say that the tokens are used; ours agree, and the tenant's claim stays.
                     journal.post(PostingCode::Disputed, platform(Suspense), platform(OffRamp), terms.sent);
-                    return self.under_review(journal, "payout_amount_differs", learn);
+                    return self.under_review(journal, reason, learn);
                 }
                 let in_transit = self.tenants(InTransit);
                 journal.post(PostingCode::OffRampUsed, in_transit, platform(OffRamp), terms.sent);
@@ -190,7 +200,13 @@ impl Step<'_> {
     }
 
     /// The effect is done; perhaps another follows.
-    fn next(&self, state: TransferState, journal: Journal, effect: Option<Effect>, learn: impl FnOnce(&mut Progress)) -> Decision {
+    fn next(
+        &self,
+        state: TransferState,
+        journal: Journal,
+        effect: Option<Effect>,
+        learn: impl FnOnce(&mut Progress),
+    ) -> Decision {
         let t = self.transfer;
         let mut changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Done)];
         changes.extend(journal.into_postings().into_iter().map(Change::Posted));
@@ -233,7 +249,13 @@ fn platform(kind: AccountKind) -> AccountId {
 }
 
 /// The transfer in its new state, with the event that says so.
-pub(super) fn advance(transfer: &Transfer, state: TransferState, now: Timestamp, learn: impl FnOnce(&mut Progress), changes: &mut Vec<Change>) -> Transfer {
+pub(super) fn advance(
+    transfer: &Transfer,
+    state: TransferState,
+    now: Timestamp,
+    learn: impl FnOnce(&mut Progress),
+    changes: &mut Vec<Change>,
+) -> Transfer {
     let mut after = transfer.clone();
     after.state = state;
     after.version += 1;

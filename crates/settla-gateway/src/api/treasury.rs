@@ -1,12 +1,12 @@
 //! `/v1/treasury`
 
 use settla_domain::money::Currency;
-use settla_port::treasury::CreateTopup;
+use settla_port::treasury::{CreateTopup, CreateWithdrawal};
 
 use super::{Answer, path::InPath};
 use crate::admission::{Query, Session};
 use crate::answer;
-use crate::body::{Call, WithdrawalBody};
+use crate::body::Call;
 
 pub(crate) async fn positions(session: Session) -> Answer {
     Ok(answer::list(session.platform.positions(&session.caller).await?))
@@ -25,8 +25,8 @@ pub(crate) async fn topups(session: Session, query: Query) -> Answer {
     Ok(answer::ok(session.platform.topups(&session.caller, &page).await?))
 }
 
-pub(crate) async fn create_withdrawal(session: Session, call: Call<WithdrawalBody>) -> Answer {
-    Ok(answer::created(session.platform.create_withdrawal(&session.caller, &call.mutation, call.body.into()).await?))
+pub(crate) async fn create_withdrawal(session: Session, call: Call<CreateWithdrawal>) -> Answer {
+    Ok(answer::created(session.platform.create_withdrawal(&session.caller, &call.mutation, call.body).await?))
 }
 
 pub(crate) async fn withdrawals(session: Session, query: Query) -> Answer {

@@ -2,7 +2,6 @@
 
 mod decode;
 mod scan;
-mod withdrawal;
 
 use std::sync::Arc;
 
@@ -15,7 +14,6 @@ use serde::de::DeserializeOwned;
 use settla_port::caller::Mutation;
 use tokio::time::timeout;
 
-pub(crate) use withdrawal::WithdrawalBody;
 
 use crate::admission::{IdempotencyKey, fingerprint};
 use crate::gateway::Shared;
@@ -32,7 +30,7 @@ pub(crate) trait JsonBody: DeserializeOwned {
 impl JsonBody for settla_port::quote::CreateQuote {}
 impl JsonBody for settla_port::transfer::CreateTransfer {}
 impl JsonBody for settla_port::treasury::CreateTopup {}
-impl JsonBody for WithdrawalBody {}
+impl JsonBody for settla_port::treasury::CreateWithdrawal {}
 impl JsonBody for settla_port::webhook::CreateEndpoint {
     const ARRAYS: &'static [&'static str] = &["events"];
 }

@@ -9,7 +9,7 @@ use settla_domain::beneficiary::MaskedBeneficiary;
 use settla_domain::money::Currency;
 use settla_port::error::PortError;
 use settla_port::transfer::{Beneficiary, BeneficiaryAccount, Sender};
-use settla_port::treasury::{PayoutAccount, PayoutAccountNumber};
+use settla_port::treasury::PayoutAccount;
 use settla_vault::{Pii, PiiAccount, PiiName};
 
 const WHY: &str = "checking its form";
@@ -129,24 +129,24 @@ pub(super) fn pays_in(currency: Currency, country: &str) -> bool {
     countries(currency).contains(&country)
 }
 
-/// Checks the account of a withdrawal.
+/// Checks the account of a withdrawal; returns the payee in canonical form, and the account masked.
 pub(super) fn check_payout(payee: &PayoutAccount) -> Result<(Parties, String), PortError> {
-    let number = match &payee.account {
-        PayoutAccountNumber::UkAccount { sort_code, account_number } => {
+    let (holder, number, bank) = match payee {
+        PayoutAccount::UkAccount { name, sort_code, account_number } => {
             let bank = parse_sort_code(sort_code.reveal_pii(WHY)).map_err(|e| invalid("account/sort_code", e))?;
             let number = parse_uk_account(account_number.reveal_pii(WHY)).map_err(|e| invalid("account/account_number", e))?;
-            (number, Some(bank))
+            (name, number, Some(bank))
         }
-        PayoutAccountNumber::Iban { iban } => (parse_iban(iban.reveal_pii(WHY)).map_err(|e| invalid("account/iban", e))?, None),
+        PayoutAccount::Iban { name, iban } => (name, parse_iban(iban.reveal_pii(WHY)).map_err(|e| invalid("account/iban", e))?, None),
     };
-    let recipient_account = PiiAccount::new(number.0);
+    let recipient_account = PiiAccount::new(number);
     let masked = recipient_account.to_string();
     let parties = Parties {
         sender_name: None,
         sender_account: None,
-        recipient_name: name(&payee.name, "account/name")?,
+        recipient_name: name(holder, "account/name")?,
         recipient_account,
-        recipient_bank: number.1.map(Pii::new),
+        recipient_bank: bank.map(Pii::new),
     };
     Ok((parties, masked))
 }

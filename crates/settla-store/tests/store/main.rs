@@ -6,5 +6,8 @@ mod life;
 mod support;
 
 mod constraints;
+mod inbox;
 mod isolation;
 mod migrations;
+mod outbox;
+mod settlement;

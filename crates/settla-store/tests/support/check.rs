@@ -31,30 +31,17 @@ pub async fn assert_books(store: &Store) {
     assert!(balance.values().all(|difference| *difference == 0), "debits and credits differ: {balance:?}");
 
     let positions = books::positions(&store.auditor).await.unwrap();
-    let pending = pending_debits(store).await;
+    let live = books::live_debits(&store.auditor).await.unwrap();
+    let live: BTreeMap<_, _> = live.iter().map(|(tenant, debit)| ((*tenant, debit.currency), debit.minor)).collect();
     for (tenant, currency, parts, usage_pending) in positions {
         let key = (tenant, currency);
         let of_ledger = ledger.remove(&key).unwrap_or_default();
         assert_eq!(parts, of_ledger, "position and ledger of {tenant:?} in {currency}");
-        let live = pending.get(&key).copied().unwrap_or_default();
-        assert_eq!(usage_pending, live, "pending use of limits of {tenant:?} in {currency}");
+        assert_eq!(usage_pending, live.get(&key).copied().unwrap_or_default(), "pending use of limits of {tenant:?} in {currency}");
     }
     assert!(ledger.is_empty(), "in the ledger, without a position: {ledger:?}");
     let stray = stray_holds(store).await;
     assert!(stray.is_empty(), "held or in transit for nothing that lives: {stray:?}");
-}
-
-async fn pending_debits(store: &Store) -> BTreeMap<(TenantNo, Currency), i128> {
-    let rows = sqlx::query(
-        "SELECT tenant, debit_currency, sum(debit_amount)::bigint AS amount FROM transfers
-         WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY 1, 2",
-    )
-    .fetch_all(&store.auditor)
-    .await
-    .unwrap();
-    let tenant = |row: &sqlx::postgres::PgRow| TenantNo(u32::try_from(row.get::<i32, _>("tenant")).unwrap());
-    let currency = |row: &sqlx::postgres::PgRow| row.get::<&str, _>("debit_currency").parse().unwrap();
-    rows.iter().map(|row| ((tenant(row), currency(row)), i128::from(row.get::<i64, _>("amount")))).collect()
 }
 
 /// What the ledger still holds or has in transit, by subject, where no live transfer or withdrawal explains it.

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use home::Home;
+pub(crate) use parts::{BLOCK_TIME, DEPTH};
 use parts::{Parts, Tuning};
 
 /// Options of `settla dev`.

@@ -18,7 +18,9 @@ use std::time::Duration;
 /// The local chain plays Avalanche Fuji.
 pub const CHAIN_ID: u64 = 43_113;
 /// Blocks until a receipt counts here.
-const DEPTH: u64 = 2;
+pub const DEPTH: u64 = 2;
+/// Time between blocks of the local chain.
+pub const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Gas money for the settlement wallet: 1,000 coins.
 const WALLET_GAS_WEI: u128 = 1_000_000_000_000_000_000_000;
 
@@ -126,7 +128,7 @@ async fn database(home: &Home) -> Result<(Option<Postgres>, String), Failure> {
 }
 
 async fn chain(home: &Home) -> Result<Anvil, Failure> {
-    let settings = AnvilSettings { chain_id: CHAIN_ID, block_time: Some(Duration::from_secs(1)) };
+    let settings = AnvilSettings { chain_id: CHAIN_ID, block_time: Some(BLOCK_TIME) };
     Ok(Anvil::start(Some(&home.at("chain")), settings).await?)
 }
 

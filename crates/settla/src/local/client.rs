@@ -1,6 +1,7 @@
 //! The API as a tenant's backend uses it.
 
 use crate::failure::Failure;
+use axum::body::Bytes;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,15 +46,29 @@ impl ApiClient {
         Ok(Self { base: base.to_owned(), key: key.to_owned(), http })
     }
 
+    /// The same connections with another tenant's key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { base: self.base.clone(), key: key.to_owned(), http: self.http.clone() }
+    }
+
+    /// A mutation whose body is written already. Returns the status and the answer unread: for callers who
+    /// send many.
+    pub async fn post_text(&self, path: &str, key: &str, body: String) -> Result<(u16, Bytes), reqwest::Error> {
+        let request = self.http.request(Method::POST, format!("{}{path}", self.base)).header("idempotency-key", key);
+        let request = request.header("content-type", "application/json").bearer_auth(&self.key).body(body);
+        let response = request.send().await?;
+        Ok((response.status().as_u16(), response.bytes().await?))
+    }
+
     /// A read.
     pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(self.http.request(Method::GET, format!("{}{path}", self.base))).await
     }
 
-    /// A mutation with an idempotency key.
+    /// A mutation with an idempotency key; a null body is none.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::POST, format!("{}{path}", self.base)).header("idempotency-key", key).json(body);
-        self.send(request).await
+        let request = self.http.request(Method::POST, format!("{}{path}", self.base)).header("idempotency-key", key);
+        self.send(if body.is_null() { request } else { request.json(body) }).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {

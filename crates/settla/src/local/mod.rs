@@ -2,9 +2,14 @@
 //! in a folder of their own, use it as the outside would, kill parts of it, and check its books.
 
 mod client;
+mod folder;
+mod funding;
 mod receiver;
 
 pub use client::{Amount, Answer, ApiClient, transfer_body};
+pub use folder::ScratchFolder;
+pub use funding::top_up;
+pub(crate) use receiver::verified;
 pub use receiver::{Received, Receiver};
 
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use settla_vault::webhook::{TOLERANCE_S, verify};
+use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, TOLERANCE_S, verify};
 use settla_vault::{WebhookHeaders, WebhookSecret};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -95,21 +95,30 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let signed = WebhookHeaders { id: header("webhook-id"), timestamp: header("webhook-timestamp"), signature: header("webhook-signature") };
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    let verified = {
-        let secrets = shared.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        verify(&secrets, &signed, &body, now_s, TOLERANCE_S).is_ok()
+/// Whether a webhook carries a good and recent signature by one of these secrets.
+pub(crate) fn verified(secrets: &[WebhookSecret], headers: &HeaderMap, body: &[u8]) -> bool {
+    let signed = WebhookHeaders {
+        id: header(headers, HEADER_ID),
+        timestamp: header(headers, HEADER_TIMESTAMP),
+        signature: header(headers, HEADER_SIGNATURE),
     };
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    verify(secrets, &signed, body, now_s, TOLERANCE_S).is_ok()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let verified = verified(&shared.secrets.lock().unwrap_or_else(PoisonError::into_inner), &headers, &body);
     let parsed = serde_json::from_slice(&body);
     let (true, Ok(body)) = (verified, parsed) else {
         *shared.refused.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         return StatusCode::BAD_REQUEST;
     };
-    let text = |v: Option<&str>| v.unwrap_or_default().to_owned();
-    let received = Received { id: text(signed.id), signature: text(signed.signature), body, at: Instant::now() };
+    let text = |name: &str| header(&headers, name).unwrap_or_default().to_owned();
+    let received = Received { id: text(HEADER_ID), signature: text(HEADER_SIGNATURE), body, at: Instant::now() };
     shared.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
     shared.bell.notify_waiters();
     StatusCode::NO_CONTENT

@@ -27,7 +27,11 @@ impl Desk {
             let booked = |kind| self.books.tenants(*tenant, kind, *currency);
             let parts = (position.available, position.held, position.in_transit);
             assert!(parts.0 >= 0 && parts.1 >= 0 && parts.2 >= 0, "{tenant:?} {currency} {position:?}");
-            assert_eq!(parts, (booked(AccountKind::Available), booked(AccountKind::Held), booked(AccountKind::InTransit)), "{tenant:?} {currency}");
+            assert_eq!(
+                parts,
+                (booked(AccountKind::Available), booked(AccountKind::Held), booked(AccountKind::InTransit)),
+                "{tenant:?} {currency}"
+            );
         }
         for (account, currency) in self.books.sums().keys().filter(|(a, _)| a.owner() != TenantNo::PLATFORM) {
             assert!(self.world.positions.contains_key(&(account.owner(), *currency)), "{account:?} has no position");
@@ -41,7 +45,10 @@ impl Desk {
         let mut created: BTreeMap<(TenantNo, Currency), i128> = BTreeMap::new();
         for transfer in self.world.transfers.values() {
             let key = (transfer.tenant, transfer.terms.debit.currency);
-            let ended = matches!(transfer.state, TransferState::Completed | TransferState::Cancelled | TransferState::Refunded | TransferState::Failed);
+            let ended = matches!(
+                transfer.state,
+                TransferState::Completed | TransferState::Cancelled | TransferState::Refunded | TransferState::Failed
+            );
             if !ended {
                 *pending.entry(key).or_default() += transfer.terms.debit.minor;
             }
@@ -60,7 +67,10 @@ impl Desk {
     fn audit_effects(&self) {
         let open = |tenant: TenantNo, subject: Uuid| {
             let status = |kind: &EffectKind| self.world.effects.get(&(tenant, kind.id_for(subject)));
-            EffectKind::ALL.into_iter().filter(|k| status(k).is_some_and(|s| !matches!(s, EffectStatus::Done | EffectStatus::Cancelled))).collect::<Vec<_>>()
+            EffectKind::ALL
+                .into_iter()
+                .filter(|k| status(k).is_some_and(|s| !matches!(s, EffectStatus::Done | EffectStatus::Cancelled)))
+                .collect::<Vec<_>>()
         };
         for transfer in self.world.transfers.values() {
             let waits_for: &[EffectKind] = match transfer.state {

@@ -73,12 +73,27 @@ fn pays(currency: Currency) -> &'static str {
 }
 
 /// The price of sending `amount` to `destination` over `stable`.
-pub(super) fn priced(tenant: &TenantTerms, amount: Money, destination: Currency, stable: Currency, now: Timestamp) -> Result<QuoteTerms, Refusal> {
+pub(super) fn priced(
+    tenant: &TenantTerms,
+    amount: Money,
+    destination: Currency,
+    stable: Currency,
+    now: Timestamp,
+) -> Result<QuoteTerms, Refusal> {
     let rate = |text: &str| SourcedRate { rate: text.parse().unwrap(), source: "test".into(), as_of: now };
-    let route = Route { on_ramp: "harbour".into(), stablecoin: stable, chain: "eip155:43113".into(), off_ramp: "meridian".into() };
+    let route = Route {
+        on_ramp: "harbour".into(),
+        stablecoin: stable,
+        chain: "eip155:43113".into(),
+        off_ramp: "meridian".into(),
+    };
     let (source, side) = (amount.currency, AmountSide::Source);
     let (rate_on, rate_off) = (rate(worth(source)), rate(pays(destination)));
-    price(&PriceRequest { side, amount, source, destination, route, rate_on, rate_off, rate_age_ms_max: 1_000 }, tenant, now)
+    price(
+        &PriceRequest { side, amount, source, destination, route, rate_on, rate_off, rate_age_ms_max: 1_000 },
+        tenant,
+        now,
+    )
 }
 
 pub(super) fn beneficiary() -> MaskedBeneficiary {

@@ -67,10 +67,17 @@ impl Desk {
     }
 
     /// A priced quote of a tenant, for a minute.
-    pub fn quote_over(&mut self, tenant: TenantNo, amount: Money, destination: Currency, stable: Currency) -> Result<QuoteId, Refusal> {
+    pub fn quote_over(
+        &mut self,
+        tenant: TenantNo,
+        amount: Money,
+        destination: Currency,
+        stable: Currency,
+    ) -> Result<QuoteId, Refusal> {
         let terms = priced(&self.world.tenants[&tenant], amount, destination, stable, self.now)?;
         let id = QuoteId(self.id());
-        let quote = Quote { id, tenant, terms, created_at: self.now, expires_at: self.now.plus_ms(60_000), used: false };
+        let quote =
+            Quote { id, tenant, terms, created_at: self.now, expires_at: self.now.plus_ms(60_000), used: false };
         self.run_unaudited(&Command::CreateQuote(quote))?;
         Ok(id)
     }
@@ -80,7 +87,13 @@ impl Desk {
     }
 
     pub fn create(&mut self, tenant: TenantNo, quote: QuoteId) -> Result<Transfer, Refusal> {
-        let create = CreateTransfer { tenant, id: TransferId(self.id()), quote, reference: "INV-1".into(), beneficiary: beneficiary() };
+        let create = CreateTransfer {
+            tenant,
+            id: TransferId(self.id()),
+            quote,
+            reference: "INV-1".into(),
+            beneficiary: beneficiary(),
+        };
         match self.run_unaudited(&Command::CreateTransfer(create))?.answer {
             Answer::Transfer(transfer) => Ok(transfer),
             other => panic!("{other:?}"),
@@ -121,7 +134,17 @@ impl Desk {
     pub fn withdraw(&mut self, tenant: TenantNo, amount: Money, reference: &str) -> Result<Withdrawal, Refusal> {
         let id = WithdrawalId(self.id());
         let (state, at) = (WithdrawalState::Pending, self.now);
-        let withdrawal = Withdrawal { id, tenant, amount, reference: reference.into(), account_masked: "****1".into(), state, failure: None, created_at: at, updated_at: at };
+        let withdrawal = Withdrawal {
+            id,
+            tenant,
+            amount,
+            reference: reference.into(),
+            account_masked: "****1".into(),
+            state,
+            failure: None,
+            created_at: at,
+            updated_at: at,
+        };
         self.run(&Command::CreateWithdrawal(withdrawal.clone())).map(|_| withdrawal)
     }
 

@@ -54,7 +54,9 @@ pub(super) fn fee(transfer: &Transfer) -> Money {
 }
 
 fn explain(transfer: &Transfer, memory: &Memory, sums: &mut Sums) {
-    use AccountKind::{Available, Bank, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet};
+    use AccountKind::{
+        Available, Bank, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet,
+    };
     use TransferState as S;
     let terms = &transfer.terms;
     let progress = &transfer.progress;

@@ -1,6 +1,8 @@
 //! Traps 3, 4, 7 and 8: money is set aside first, and freed only when it cannot leave any more.
 
-use super::commands::{A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual};
+use super::commands::{
+    A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
+};
 use super::desk::Desk;
 use crate::decide::{Answer, Command, CreateTransfer};
 use crate::effect::EffectKind::{OffRamp, OnRamp, Settle};
@@ -29,11 +31,14 @@ fn trap_03_funded_is_announced_only_with_the_reservation() {
     desk.top_up(A, gbp(FUNDS));
     let quote = desk.quote(A, gbp(1_000_01));
     let id = crate::id::TransferId(desk.id());
-    let create = CreateTransfer { tenant: A, id, quote, reference: "INV-1".into(), beneficiary: super::commands::beneficiary() };
+    let create =
+        CreateTransfer { tenant: A, id, quote, reference: "INV-1".into(), beneficiary: super::commands::beneficiary() };
     let decision = desk.run_unaudited(&Command::CreateTransfer(create)).unwrap();
     let at = |want: fn(&Change) -> bool| decision.changes.iter().position(want).expect("is there");
     let held = at(|c| matches!(c, Change::Posted(p) if p.code == PostingCode::Hold && p.amount == gbp(1_007_53)));
-    let ordered = at(|c| matches!(c, Change::EffectOrdered(order) if matches!(order.effect, Effect::OnRamp { source, .. } if source == gbp(1_000_01))));
+    let ordered = at(
+        |c| matches!(c, Change::EffectOrdered(order) if matches!(order.effect, Effect::OnRamp { source, .. } if source == gbp(1_000_01))),
+    );
     let said = at(|c| matches!(c, Change::Happened(event) if event.kind == "transfer.funded"));
     assert!(held < ordered && held < said);
     let Answer::Transfer(transfer) = decision.answer else { panic!("a transfer") };
@@ -99,7 +104,13 @@ fn trap_04_cancel_is_refused_once_the_order_is_claimed() {
 fn trap_04_cancel_is_refused_in_every_later_state() {
     let (mut desk, transfer) = desk();
     let sent = transfer.terms.sent;
-    for (kind, finding) in [(OnRamp, Finding::Accepted), (OnRamp, delivered(transfer.terms.bought)), (Settle, settled()), (OffRamp, returning()), (OffRamp, returned(sent))] {
+    for (kind, finding) in [
+        (OnRamp, Finding::Accepted),
+        (OnRamp, delivered(transfer.terms.bought)),
+        (Settle, settled()),
+        (OffRamp, returning()),
+        (OffRamp, returned(sent)),
+    ] {
         desk.tell(&transfer, kind, finding);
         // Even if the row of the first order said that nobody had touched it.
         let mut odd = desk.clone();

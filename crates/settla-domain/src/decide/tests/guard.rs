@@ -18,7 +18,12 @@ impl Desk {
         for change in &decision.changes {
             let of = match change {
                 Change::Posted(posting) => {
-                    assert!([posting.debit, posting.credit].iter().all(|a| [TenantNo::PLATFORM, owner].contains(&a.owner())), "{posting:?}");
+                    assert!(
+                        [posting.debit, posting.credit]
+                            .iter()
+                            .all(|a| [TenantNo::PLATFORM, owner].contains(&a.owner())),
+                        "{posting:?}"
+                    );
                     posting.tenant
                 }
                 Change::EffectMoved(tenant, effect, status) => {
@@ -88,9 +93,19 @@ impl Desk {
         assert_ne!(before.state, TransferState::UnderReview, "only people end a review");
         assert_eq!((after.version, after.updated_at), (before.version + 1, self.now));
         let mut same = before.clone();
-        (same.state, same.version, same.updated_at, same.progress) = (after.state, after.version, after.updated_at, after.progress.clone());
+        (same.state, same.version, same.updated_at, same.progress) =
+            (after.state, after.version, after.updated_at, after.progress.clone());
         assert_eq!(&same, after, "only state and progress move");
-        let Progress { delivered, delivery_tx, settlement_batch, settlement_tx, paid, payout_reference, return_tx, failure: _ } = &before.progress;
+        let Progress {
+            delivered,
+            delivery_tx,
+            settlement_batch,
+            settlement_tx,
+            paid,
+            payout_reference,
+            return_tx,
+            failure: _,
+        } = &before.progress;
         let later = &after.progress;
         assert!(delivered.is_none() || *delivered == later.delivered);
         assert!(delivery_tx.is_none() || *delivery_tx == later.delivery_tx);

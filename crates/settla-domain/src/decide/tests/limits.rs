@@ -2,6 +2,7 @@
 
 use super::commands::{A, B, DAY_MS, WIDE, delivered, free, gbp, paid, refused, returned, settled, unresolved};
 use super::desk::Desk;
+use crate::decide::Command;
 use crate::effect::EffectKind::{OffRamp, OnRamp, Settle};
 use crate::limit::Limits;
 use crate::money::{Currency, Money};
@@ -105,9 +106,17 @@ fn trap_12_a_clock_that_lags_behind_midnight_does_not_reset_the_day() {
     let mut desk = desk(Limits { per_day: EACH as i64, ..WIDE });
     let midnight = (desk.now.0 / (DAY_MS * 1_000) + 1) * DAY_MS * 1_000;
     desk.now.0 = midnight;
-    create(&mut desk, EACH).unwrap();
+    let first = create(&mut desk, EACH).unwrap();
     desk.now.0 = midnight - 1;
     assert_eq!(create(&mut desk, 1_00), Err(Refusal::LimitPerDay));
+    desk.now.0 = midnight;
+    assert_eq!(create(&mut desk, 1_00), Err(Refusal::LimitPerDay));
+    // And the lagging one gives back what was counted.
+    desk.now.0 = midnight - 1;
+    desk.run_unaudited(&Command::CancelTransfer { tenant: A, transfer: first.id }).unwrap();
+    let late = create(&mut desk, EACH).unwrap();
+    // What it creates counts on the day that is counted, and is not given back to another.
+    desk.run_unaudited(&Command::CancelTransfer { tenant: A, transfer: late.id }).unwrap();
     desk.now.0 = midnight;
     assert_eq!(create(&mut desk, 1_00), Err(Refusal::LimitPerDay));
 }
@@ -149,7 +158,10 @@ fn trap_12_pending_is_freed_by_every_end_and_by_no_review() {
     type Story = fn(&Transfer) -> Vec<(crate::effect::EffectKind, crate::finding::Finding)>;
     let stories: [(Story, bool); 5] = [
         (|_| vec![(OnRamp, refused())], true),
-        (|t| vec![(OnRamp, delivered(t.terms.bought)), (Settle, settled()), (OffRamp, paid(t.terms.destination))], true),
+        (
+            |t| vec![(OnRamp, delivered(t.terms.bought)), (Settle, settled()), (OffRamp, paid(t.terms.destination))],
+            true,
+        ),
         (|t| vec![(OnRamp, delivered(t.terms.bought)), (Settle, settled()), (OffRamp, returned(t.terms.sent))], true),
         (|_| vec![(OnRamp, unresolved())], false),
         (|t| vec![(OnRamp, delivered(t.terms.bought)), (Settle, unresolved())], false),

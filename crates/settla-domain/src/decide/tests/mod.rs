@@ -13,6 +13,7 @@ mod explained;
 mod funding;
 mod guard;
 mod limits;
+mod model;
 mod money_in_and_out;
 mod orders;
 mod outcomes;

@@ -71,7 +71,10 @@ fn trap_10_a_credit_without_a_known_reference_goes_to_suspense() {
         assert_eq!(desk.bank_credit(entry, reference, gbp(40_00)), Answer::Applied);
         assert_eq!(desk.bank_credit(entry, reference, gbp(40_00)), Answer::Nothing);
     }
-    assert_eq!((desk.books.platform(Suspense, Currency::GBP), desk.books.platform(Bank, Currency::GBP)), (80_00, 80_00));
+    assert_eq!(
+        (desk.books.platform(Suspense, Currency::GBP), desk.books.platform(Bank, Currency::GBP)),
+        (80_00, 80_00)
+    );
     assert!(desk.world.positions.is_empty());
 }
 
@@ -185,7 +188,11 @@ fn a_withdrawal_orders_one_payment_under_its_own_reference() {
         updated_at: desk.now,
     };
     let decision = desk.run_unaudited(&crate::decide::Command::CreateWithdrawal(withdrawal)).unwrap();
-    let orders: Vec<_> = decision.changes.iter().filter_map(|c| if let Change::EffectOrdered(o) = c { Some(&o.effect) } else { None }).collect();
+    let orders: Vec<_> = decision
+        .changes
+        .iter()
+        .filter_map(|c| if let Change::EffectOrdered(o) = c { Some(&o.effect) } else { None })
+        .collect();
     assert_eq!(orders, [&Effect::BankPayment { amount: gbp(30_00), reference: bank_reference(id) }]);
 }
 

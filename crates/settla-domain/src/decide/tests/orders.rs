@@ -4,7 +4,9 @@
 
 use super::books::Sums;
 use super::cases;
-use super::commands::{A, B, WIDE, delivered, free, gbp, paid, refused, report, returned, returning, settled, unresolved, usual};
+use super::commands::{
+    A, B, WIDE, delivered, free, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
+};
 use super::desk::Desk;
 use crate::decide::{Answer, Command, Report};
 use crate::effect::EffectKind::{BankPayment, OffRamp, OnRamp, Settle};

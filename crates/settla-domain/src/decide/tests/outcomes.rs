@@ -9,7 +9,9 @@ use crate::effect::EffectKind::{self, OffRamp, OnRamp, Settle};
 use crate::finding::Finding;
 use crate::money::Currency::{self, GBP, NGN, USDC, USDT};
 use crate::money::Money;
-use crate::transfer::TransferState::{self, Completed, Funded, OffRamping, OnRamping, Refunded, Refunding, Settling, UnderReview};
+use crate::transfer::TransferState::{
+    self, Completed, Funded, OffRamping, OnRamping, Refunded, Refunding, Settling, UnderReview,
+};
 
 const FUNDS: i128 = 5_000_00;
 const SOURCE: i128 = 1_000_01;
@@ -40,12 +42,30 @@ struct Platform {
 }
 
 /// Nothing has left yet.
-const AT_HOME: Platform = Platform { bank: FUNDS, wallet: 0, off_ramp: 0, off_ramp_paid: 0, conversion: 0, fees: 0, spread: 0, rounding: 0, suspense: 0 };
+const AT_HOME: Platform = Platform {
+    bank: FUNDS,
+    wallet: 0,
+    off_ramp: 0,
+    off_ramp_paid: 0,
+    conversion: 0,
+    fees: 0,
+    spread: 0,
+    rounding: 0,
+    suspense: 0,
+};
 /// The fiat has become tokens in our wallet.
 const BOUGHT_TOKENS: Platform = Platform { bank: FUNDS - SOURCE, wallet: BOUGHT, ..AT_HOME };
 /// The tokens are at the off-ramp.
 const SENT_TOKENS: Platform = Platform { wallet: BOUGHT - SENT, off_ramp: SENT, ..BOUGHT_TOKENS };
-const PAID: Platform = Platform { off_ramp: 0, off_ramp_paid: -DESTINATION, conversion: -DESTINATION, fees: FEE, spread: SPREAD, rounding: ROUNDING, ..SENT_TOKENS };
+const PAID: Platform = Platform {
+    off_ramp: 0,
+    off_ramp_paid: -DESTINATION,
+    conversion: -DESTINATION,
+    fees: FEE,
+    spread: SPREAD,
+    rounding: ROUNDING,
+    ..SENT_TOKENS
+};
 
 struct Case {
     story: Story,
@@ -56,7 +76,14 @@ struct Case {
     platform: Platform,
 }
 
-fn case(story: Story, state: TransferState, failure: Option<&'static str>, gbp: Parts, usdc: Parts, platform: Platform) -> Case {
+fn case(
+    story: Story,
+    state: TransferState,
+    failure: Option<&'static str>,
+    gbp: Parts,
+    usdc: Parts,
+    platform: Platform,
+) -> Case {
     Case { story, state, failure, gbp, usdc, platform }
 }
 
@@ -131,10 +158,38 @@ fn every_outcome_of_the_on_ramp() {
         case(vec![accepted()], OnRamping, None, travelling, none, AT_HOME),
         case(vec![on(delivered(usdc(BOUGHT)))], Settling, None, exchanged, (0, 0, BOUGHT), BOUGHT_TOKENS),
         case(vec![accepted(), on(delivered(usdc(BOUGHT)))], Settling, None, exchanged, (0, 0, BOUGHT), BOUGHT_TOKENS),
-        case(vec![on(delivered(usdc(short)))], UnderReview, differs, exchanged, (0, 0, short), Platform { wallet: short, ..BOUGHT_TOKENS }),
-        case(vec![accepted(), on(delivered(usdc(short)))], UnderReview, differs, exchanged, (0, 0, short), Platform { wallet: short, ..BOUGHT_TOKENS }),
-        case(vec![accepted(), on(delivered(usdc(BOUGHT + 1)))], UnderReview, differs, exchanged, (0, 0, BOUGHT + 1), Platform { wallet: BOUGHT + 1, ..BOUGHT_TOKENS }),
-        case(vec![accepted(), on(delivered(usdc(0)))], UnderReview, differs, exchanged, none, Platform { wallet: 0, ..BOUGHT_TOKENS }),
+        case(
+            vec![on(delivered(usdc(short)))],
+            UnderReview,
+            differs,
+            exchanged,
+            (0, 0, short),
+            Platform { wallet: short, ..BOUGHT_TOKENS },
+        ),
+        case(
+            vec![accepted(), on(delivered(usdc(short)))],
+            UnderReview,
+            differs,
+            exchanged,
+            (0, 0, short),
+            Platform { wallet: short, ..BOUGHT_TOKENS },
+        ),
+        case(
+            vec![accepted(), on(delivered(usdc(BOUGHT + 1)))],
+            UnderReview,
+            differs,
+            exchanged,
+            (0, 0, BOUGHT + 1),
+            Platform { wallet: BOUGHT + 1, ..BOUGHT_TOKENS },
+        ),
+        case(
+            vec![accepted(), on(delivered(usdc(0)))],
+            UnderReview,
+            differs,
+            exchanged,
+            none,
+            Platform { wallet: 0, ..BOUGHT_TOKENS },
+        ),
         case(vec![on(refused())], Refunded, Some("declined"), back, none, AT_HOME),
         case(vec![accepted(), on(refused())], Refunded, Some("declined"), back, none, AT_HOME),
         case(vec![on(unresolved())], UnderReview, Some("no_answer"), held, none, AT_HOME),
@@ -175,7 +230,8 @@ fn every_outcome_of_the_off_ramp() {
     let held = (0, 0, BOUGHT);
     let none = (0, 0, 0);
     let short = DESTINATION - DESTINATION / 100;
-    let disputed = |paid: i128| Platform { off_ramp: 0, off_ramp_paid: -paid, conversion: -paid, suspense: -SENT, ..SENT_TOKENS };
+    let disputed =
+        |paid: i128| Platform { off_ramp: 0, off_ramp_paid: -paid, conversion: -paid, suspense: -SENT, ..SENT_TOKENS };
     let part = SENT - SENT / 100;
     let part_back = Platform { wallet: BOUGHT - SENT + part, off_ramp: SENT - part, ..SENT_TOKENS };
     let closed = Some("account_closed");
@@ -184,22 +240,78 @@ fn every_outcome_of_the_off_ramp() {
         case(at_the_off_ramp([Finding::Accepted]), OffRamping, None, open, held, SENT_TOKENS),
         case(at_the_off_ramp([paid(ngn(DESTINATION))]), Completed, None, (REST, 0, 0), none, PAID),
         case(at_the_off_ramp([Finding::Accepted, paid(ngn(DESTINATION))]), Completed, None, (REST, 0, 0), none, PAID),
-        case(at_the_off_ramp([paid(ngn(short))]), UnderReview, Some("payout_amount_differs"), open, held, disputed(short)),
-        case(at_the_off_ramp([Finding::Accepted, paid(ngn(DESTINATION + 1))]), UnderReview, Some("payout_amount_differs"), open, held, disputed(DESTINATION + 1)),
+        case(
+            at_the_off_ramp([paid(ngn(short))]),
+            UnderReview,
+            Some("payout_amount_differs"),
+            open,
+            held,
+            disputed(short),
+        ),
+        case(
+            at_the_off_ramp([Finding::Accepted, paid(ngn(DESTINATION + 1))]),
+            UnderReview,
+            Some("payout_amount_differs"),
+            open,
+            held,
+            disputed(DESTINATION + 1),
+        ),
         case(at_the_off_ramp([paid(ngn(0))]), UnderReview, Some("payout_amount_differs"), open, held, disputed(0)),
         case(at_the_off_ramp([returning()]), Refunding, closed, open, held, SENT_TOKENS),
         case(at_the_off_ramp([Finding::Accepted, returning()]), Refunding, closed, open, held, SENT_TOKENS),
-        case(at_the_off_ramp([returned_all()]), Refunded, closed, (FUNDS - SOURCE, 0, 0), (BOUGHT, 0, 0), BOUGHT_TOKENS),
-        case(at_the_off_ramp([Finding::Accepted, returned_all()]), Refunded, closed, (FUNDS - SOURCE, 0, 0), (BOUGHT, 0, 0), BOUGHT_TOKENS),
-        case(at_the_off_ramp([Finding::Accepted, returning(), returned_all()]), Refunded, closed, (FUNDS - SOURCE, 0, 0), (BOUGHT, 0, 0), BOUGHT_TOKENS),
-        case(at_the_off_ramp([returning(), returned(usdc(part))]), UnderReview, Some("return_amount_differs"), open, held, part_back),
+        case(
+            at_the_off_ramp([returned_all()]),
+            Refunded,
+            closed,
+            (FUNDS - SOURCE, 0, 0),
+            (BOUGHT, 0, 0),
+            BOUGHT_TOKENS,
+        ),
+        case(
+            at_the_off_ramp([Finding::Accepted, returned_all()]),
+            Refunded,
+            closed,
+            (FUNDS - SOURCE, 0, 0),
+            (BOUGHT, 0, 0),
+            BOUGHT_TOKENS,
+        ),
+        case(
+            at_the_off_ramp([Finding::Accepted, returning(), returned_all()]),
+            Refunded,
+            closed,
+            (FUNDS - SOURCE, 0, 0),
+            (BOUGHT, 0, 0),
+            BOUGHT_TOKENS,
+        ),
+        case(
+            at_the_off_ramp([returning(), returned(usdc(part))]),
+            UnderReview,
+            Some("return_amount_differs"),
+            open,
+            held,
+            part_back,
+        ),
         case(at_the_off_ramp([returned(usdc(0))]), UnderReview, Some("return_amount_differs"), open, held, SENT_TOKENS),
         case(at_the_off_ramp([refused()]), UnderReview, Some("declined"), open, held, SENT_TOKENS),
         case(at_the_off_ramp([Finding::Accepted, refused()]), UnderReview, Some("declined"), open, held, SENT_TOKENS),
         case(at_the_off_ramp([unresolved()]), UnderReview, Some("no_answer"), open, held, SENT_TOKENS),
-        case(at_the_off_ramp([Finding::Accepted, unresolved()]), UnderReview, Some("no_answer"), open, held, SENT_TOKENS),
+        case(
+            at_the_off_ramp([Finding::Accepted, unresolved()]),
+            UnderReview,
+            Some("no_answer"),
+            open,
+            held,
+            SENT_TOKENS,
+        ),
         case(at_the_off_ramp([returning(), unresolved()]), UnderReview, Some("no_answer"), open, held, SENT_TOKENS),
-        case(at_the_off_ramp([returning(), paid(ngn(DESTINATION))]), UnderReview, Some("paid_while_returning"), open, held, disputed(DESTINATION)),
+        case(
+            at_the_off_ramp([returning(), paid(ngn(DESTINATION))]),
+            UnderReview,
+            Some("paid_while_returning"),
+            open,
+            held,
+            disputed(DESTINATION),
+        ),
     ] {
         run(&case);
     }
@@ -231,7 +343,12 @@ fn each_step_orders_the_next_with_the_quotes_amounts() {
     for (kind, finding) in at_the_off_ramp([paid(ngn(DESTINATION))]) {
         let report = super::commands::report(A, transfer.id.0, kind, finding);
         let decision = desk.run_unaudited(&Command::Report(report)).unwrap();
-        orders.extend(decision.changes.into_iter().filter_map(|c| if let Change::EffectOrdered(o) = c { Some(o.effect) } else { None }));
+        orders.extend(
+            decision
+                .changes
+                .into_iter()
+                .filter_map(|c| if let Change::EffectOrdered(o) = c { Some(o.effect) } else { None }),
+        );
     }
     let settle = Effect::Settle { chain: "eip155:43113".into(), provider: "meridian".into(), amount: usdc(SENT) };
     let off_ramp = Effect::OffRamp {

@@ -1,6 +1,8 @@
 //! Traps 5 and 6: postings balance, reversals point the right way, and redelivery posts nothing.
 
-use super::commands::{A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual};
+use super::commands::{
+    A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
+};
 use super::desk::Desk;
 use crate::account::AccountKind::{Available, Held, InTransit};
 use crate::account::{AccountId, AccountKind};
@@ -46,7 +48,10 @@ fn trap_05_a_refusal_after_acceptance_posts_both_parts_backwards() {
     let posted = postings(&desk.run_unaudited(&command).unwrap());
     let lines: Vec<_> = posted.iter().map(|p| (p.code, p.debit, p.credit, p.amount)).collect();
     let release = PostingCode::Release;
-    assert_eq!(lines, [(release, own(InTransit), own(Available), gbp(1_000_01)), (release, own(Held), own(Available), gbp(7_52))]);
+    assert_eq!(
+        lines,
+        [(release, own(InTransit), own(Available), gbp(1_000_01)), (release, own(Held), own(Available), gbp(7_52))]
+    );
     desk.audit();
 }
 
@@ -55,7 +60,9 @@ fn trap_05_a_return_posts_the_settlement_backwards() {
     use AccountKind::{OffRamp as AtOffRamp, Wallet};
     let (mut desk, transfer) = desk();
     desk.tell(&transfer, OnRamp, delivered(transfer.terms.bought));
-    let mut said = |kind, finding| postings(&desk.run_unaudited(&Command::Report(report(A, transfer.id.0, kind, finding))).unwrap());
+    let mut said = |kind, finding| {
+        postings(&desk.run_unaudited(&Command::Report(report(A, transfer.id.0, kind, finding))).unwrap())
+    };
     let there = said(Settle, settled());
     let back = said(OffRamp, returned(transfer.terms.sent));
     assert_eq!((there[0].debit, there[0].credit), (AccountId::platform(AtOffRamp), AccountId::platform(Wallet)));
@@ -67,7 +74,12 @@ fn trap_05_a_return_posts_the_settlement_backwards() {
 fn trap_06_posting_ids_are_the_same_at_every_delivery() {
     let (mut desk, transfer) = desk();
     let sent = transfer.terms.sent;
-    for (kind, finding) in [(OnRamp, Finding::Accepted), (OnRamp, delivered(transfer.terms.bought)), (Settle, settled()), (OffRamp, returned(sent))] {
+    for (kind, finding) in [
+        (OnRamp, Finding::Accepted),
+        (OnRamp, delivered(transfer.terms.bought)),
+        (Settle, settled()),
+        (OffRamp, returned(sent)),
+    ] {
         let command = Command::Report(report(A, transfer.id.0, kind, finding));
         // The first delivery is decided and lost before it is applied, and comes again an hour later.
         let lost = decide(&desk.world, &command, desk.now).unwrap();
@@ -110,7 +122,11 @@ fn trap_06_a_redelivered_finding_about_a_withdrawal_posts_nothing() {
         let withdrawal = desk.withdraw(A, gbp(10_00), "W1").unwrap();
         for finding in [Finding::Accepted, last] {
             assert_eq!(desk.say(report(A, withdrawal.id.0, BankPayment, finding.clone())), Answer::Applied);
-            assert_eq!(desk.say(report(A, withdrawal.id.0, BankPayment, finding.clone())), Answer::Nothing, "{finding:?}");
+            assert_eq!(
+                desk.say(report(A, withdrawal.id.0, BankPayment, finding.clone())),
+                Answer::Nothing,
+                "{finding:?}"
+            );
         }
         assert_eq!(desk.say(report(A, withdrawal.id.0, BankPayment, Finding::PaymentExecuted)), Answer::Nothing);
     }
@@ -121,11 +137,20 @@ fn trap_06_a_redelivered_finding_about_a_withdrawal_posts_nothing() {
 fn trap_06_nothing_follows_the_end() {
     let (mut desk, transfer) = desk();
     let terms = transfer.terms.clone();
-    for (kind, finding) in [(OnRamp, delivered(terms.bought)), (Settle, settled()), (OffRamp, paid(terms.destination))] {
+    for (kind, finding) in [(OnRamp, delivered(terms.bought)), (Settle, settled()), (OffRamp, paid(terms.destination))]
+    {
         desk.tell(&transfer, kind, finding);
     }
     let ended = desk.now_of(&transfer).clone();
-    for finding in [Finding::Accepted, paid(terms.destination), paid(gbp(1)), returning(), returned(terms.sent), refused(), unresolved()] {
+    for finding in [
+        Finding::Accepted,
+        paid(terms.destination),
+        paid(gbp(1)),
+        returning(),
+        returned(terms.sent),
+        refused(),
+        unresolved(),
+    ] {
         for kind in [OnRamp, Settle, OffRamp] {
             assert_eq!(desk.tell(&transfer, kind, finding.clone()), Answer::Nothing);
         }

@@ -88,7 +88,8 @@ fn trap_02_fees_are_one_currency_and_add_up() {
     let terms = &transfer.terms;
     assert!([terms.on_ramp_fee, terms.off_ramp_fee, terms.debit].iter().all(|m| m.currency == Currency::GBP));
     assert_eq!((terms.on_ramp_fee.minor, terms.off_ramp_fee.minor, terms.debit.minor), (401, 351, 1_007_53));
-    for (kind, finding) in [(OnRamp, delivered(terms.bought)), (Settle, settled()), (OffRamp, paid(terms.destination))] {
+    for (kind, finding) in [(OnRamp, delivered(terms.bought)), (Settle, settled()), (OffRamp, paid(terms.destination))]
+    {
         desk.tell(&transfer, kind, finding);
     }
     use crate::account::AccountKind::Fees;

@@ -1,9 +1,12 @@
 //! A finding counts only for the effect, the subject and the tenant it is about.
 
-use super::commands::{A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual};
+use super::commands::{
+    A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
+};
 use super::desk::Desk;
 use crate::decide::{Answer, Report};
 use crate::effect::EffectKind::{self, BankPayment, OffRamp, OnRamp, Settle};
+use crate::effect::EffectStatus;
 use crate::finding::Finding;
 use crate::transfer::Transfer;
 
@@ -42,11 +45,17 @@ fn findings_that_do_not_belong_to_the_leg_change_nothing() {
         Finding::PaidOut { .. } | Finding::Returning { .. } | Finding::Returned { .. } => kind == OffRamp,
         Finding::PaymentExecuted => kind == BankPayment,
     };
-    for (leg, onward) in [(OnRamp, delivered(transfer.terms.bought)), (Settle, settled()), (OffRamp, paid(transfer.terms.destination))] {
+    for (leg, onward) in
+        [(OnRamp, delivered(transfer.terms.bought)), (Settle, settled()), (OffRamp, paid(transfer.terms.destination))]
+    {
         for kind in EffectKind::ALL {
             for finding in every_finding(&transfer) {
                 let expected = if kind == leg && may_move(kind, &finding) { Answer::Applied } else { Answer::Nothing };
-                assert_eq!(desk.clone().tell(&transfer, kind, finding.clone()), expected, "{leg:?} {kind:?} {finding:?}");
+                assert_eq!(
+                    desk.clone().tell(&transfer, kind, finding.clone()),
+                    expected,
+                    "{leg:?} {kind:?} {finding:?}"
+                );
             }
         }
         desk.tell(&transfer, leg, onward);
@@ -54,7 +63,8 @@ fn findings_that_do_not_belong_to_the_leg_change_nothing() {
     let withdrawal = desk.withdraw(A, gbp(1_00), "W1").unwrap();
     for kind in EffectKind::ALL {
         for finding in every_finding(&transfer) {
-            let expected = if kind == BankPayment && may_move(kind, &finding) { Answer::Applied } else { Answer::Nothing };
+            let expected =
+                if kind == BankPayment && may_move(kind, &finding) { Answer::Applied } else { Answer::Nothing };
             let answer = desk.clone().say(report(A, withdrawal.id.0, kind, finding.clone()));
             assert_eq!(answer, expected, "withdrawal {kind:?} {finding:?}");
         }
@@ -84,7 +94,8 @@ fn a_finding_under_another_tenant_changes_nothing() {
     let theirs = desk.transfer(B, gbp(50_00));
     for finding in every_finding(&transfer) {
         assert_eq!(desk.say(report(B, transfer.id.0, OnRamp, finding.clone())), Answer::Nothing);
-        let crossed = Report { tenant: B, subject: transfer.id.0, effect: OnRamp.id_for(theirs.id.0), finding: finding.clone() };
+        let crossed =
+            Report { tenant: B, subject: transfer.id.0, effect: OnRamp.id_for(theirs.id.0), finding: finding.clone() };
         assert_eq!(desk.say(crossed), Answer::Nothing);
         let crossed = Report { tenant: A, subject: theirs.id.0, effect: OnRamp.id_for(transfer.id.0), finding };
         assert_eq!(desk.say(crossed), Answer::Nothing);
@@ -99,4 +110,14 @@ fn an_early_finding_changes_nothing_and_may_come_again() {
     assert_eq!(desk.tell(&transfer, OffRamp, paid(transfer.terms.destination)), Answer::Nothing);
     desk.tell(&transfer, OnRamp, delivered(transfer.terms.bought));
     assert_eq!(desk.tell(&transfer, Settle, settled()), Answer::Applied);
+}
+
+/// Even if the order's row were put back to where a worker starts.
+#[test]
+fn an_acceptance_moves_the_money_once() {
+    let (mut desk, transfer) = desk();
+    desk.tell(&transfer, OnRamp, Finding::Accepted);
+    desk.world.effects.insert((A, OnRamp.id_for(transfer.id.0)), EffectStatus::Started);
+    assert_eq!(desk.tell(&transfer, OnRamp, Finding::Accepted), Answer::Nothing);
+    assert_eq!(desk.tell(&transfer, OnRamp, delivered(transfer.terms.bought)), Answer::Applied);
 }
