@@ -29,7 +29,7 @@ impl Desk for OffRampDesk {
             tracing::error!(provider, "no such off-ramp is configured");
             return Next::Later(60_000);
         };
-        let Ok(terms) = ramp.terms().await else { return Next::Later(backoff_ms(claim.attempt)) };
+        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else { return Next::Later(backoff_ms(claim.attempt)) };
         if begins(claim) {
             return start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await;
         }

@@ -26,7 +26,7 @@ impl Desk for OnRampDesk {
             tracing::error!(provider, "no such on-ramp is configured");
             return Next::Later(60_000);
         };
-        let Ok(terms) = ramp.terms().await else { return Next::Later(backoff_ms(claim.attempt)) };
+        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else { return Next::Later(backoff_ms(claim.attempt)) };
         let order = Order {
             id: claim.id.0,
             source: *source,

@@ -134,6 +134,8 @@ fn classify<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Answer<T> 
     let problem: Option<Problem> = serde_json::from_slice(bytes).ok();
     match (status, problem) {
         (StatusCode::NOT_FOUND, Some(_)) => Answer::NotFound,
+        // It knows the id with another content: something was taken, whatever it is. Only an enquiry can tell.
+        (StatusCode::UNPROCESSABLE_ENTITY, Some(problem)) if problem.code == "idempotency_conflict" => Answer::Unknown,
         (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(problem)) => Answer::Refused(problem.code),
         _ => Answer::Unknown,
     }
@@ -156,6 +158,7 @@ mod tests {
         assert!(matches!(of(404, problem), Answer::NotFound));
         assert!(matches!(of(404, "<html>not here</html>"), Answer::Unknown), "a proxy's 404 is not the provider's");
         assert!(matches!(of(422, r#"{"code":"amount"}"#), Answer::Refused(code) if code == "amount"));
+        assert!(matches!(of(422, r#"{"code":"idempotency_conflict"}"#), Answer::Unknown), "it has something under this id");
         for status in [400, 401, 403, 409, 429, 500, 502, 503, 504, 301] {
             assert!(matches!(of(status, "nonsense"), Answer::Unknown), "{status}");
         }

@@ -105,7 +105,7 @@ webhook_attempts
 webhook_deliveries
     runner   own: insert
     app      own: select update(status)
-    worker   all: select update(attempts,next_at,status)
+    worker   all: select update(attempts,lease_until,next_at,status)
     auditor  all: select
 webhook_endpoints
     runner   own: select

@@ -10,4 +10,6 @@ mod inbox;
 mod isolation;
 mod migrations;
 mod outbox;
+mod reads;
 mod settlement;
+mod webhook;

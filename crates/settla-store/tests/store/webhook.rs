@@ -1,0 +1,126 @@
+//! Deliveries: each endpoint for itself, until one is taken or given up.
+
+use crate::apply::{apply, transfer};
+use crate::life::{endpoint, first};
+use crate::support::{funding, now, open, tenant};
+use settla_devkit::TestDatabase;
+use settla_domain::tenant::TenantNo;
+use settla_store::webhook::{self, Attempted, DueDelivery, Next};
+use settla_store::{Store, read};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+const LONG_MS: i64 = 60_000;
+
+/// A tenant with an endpoint and so many events (one for the top-up) waiting for it.
+async fn waiting(store: &Store, slug: &str, events: usize) -> (TenantNo, Uuid) {
+    let tenant = tenant(store, slug).await;
+    let endpoint = endpoint(store, tenant).await;
+    apply(store, tenant, &funding(tenant, 10_000_000)).await;
+    for _ in 1..events {
+        transfer(store, tenant, 10_000).await;
+    }
+    (tenant, endpoint)
+}
+
+async fn claim(store: &Store, limit: i64, per_endpoint: i64) -> Vec<DueDelivery> {
+    webhook::claim(&store.worker, limit, per_endpoint, LONG_MS).await.unwrap()
+}
+
+fn attempted(delivery: &DueDelivery, next: Next) -> Attempted {
+    Attempted {
+        delivery: delivery.id,
+        tenant: delivery.tenant,
+        attempt: delivery.attempt,
+        at: now(),
+        status: Some(if next == Next::Delivered { 204 } else { 500 }),
+        error: None,
+        latency_ms: 3,
+        next,
+    }
+}
+
+/// Statuses with the number of attempts, oldest first, as the tenant sees them.
+async fn seen(store: &Store, tenant: TenantNo) -> Vec<(String, usize)> {
+    let mut rows = read::deliveries(&store.app, tenant, None, 100).await.unwrap();
+    rows.reverse();
+    rows.into_iter().map(|row| (row.status, row.attempts.len())).collect()
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_once_taken_and_tried_again_until_then() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let (tenant, endpoint) = waiting(&store, "acme", 3).await;
+    let due = claim(&store, 10, 10).await;
+    assert_eq!(due.len(), 3);
+    assert!(claim(&store, 10, 10).await.is_empty());
+    let of: Vec<(i64, &str)> = due.iter().map(|d| (d.sequence, d.kind.as_str())).collect();
+    assert_eq!(of, [(1, "topup.credited"), (2, "transfer.funded"), (3, "transfer.funded")]);
+    assert!(due.iter().all(|d| (d.tenant, d.endpoint, d.attempt) == (tenant, endpoint, 1)));
+    assert!(due.iter().all(|d| d.url == "https://tenant.example/hook" && d.secret_sealed == b"sealed"));
+    let outcomes = [Next::Delivered, Next::RetryInMs(0), Next::GiveUp];
+    let attempts: Vec<Attempted> = due.iter().zip(outcomes).map(|(d, next)| attempted(d, next)).collect();
+    // The second time is a repeat of the same record.
+    for _ in 0..2 {
+        webhook::attempted(&store.worker, &attempts).await.unwrap();
+    }
+    let state = |status: &str, attempts| (status.to_owned(), attempts);
+    assert_eq!(seen(&store, tenant).await, [state("delivered", 1), state("pending", 1), state("failed", 1)]);
+    let again = claim(&store, 10, 10).await;
+    assert_eq!(again.iter().map(|d| (d.event_id, d.attempt)).collect::<Vec<_>>(), [(due[1].event_id, 2)]);
+    webhook::attempted(&store.worker, &[attempted(&again[0], Next::Delivered)]).await.unwrap();
+    assert_eq!(seen(&store, tenant).await[1], state("delivered", 2));
+    assert!(claim(&store, 10, 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_takes_its_places_and_no_others() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let (dead, _) = waiting(&store, "dead", 40).await;
+    let (well, _) = waiting(&store, "well", 1).await;
+    // What waits for the dead one is older and more than is looked at in one go.
+    let due = claim(&store, 5, 2).await;
+    assert_eq!(due.iter().map(|d| d.tenant).collect::<Vec<_>>(), [dead, dead, well]);
+    assert!(claim(&store, 5, 2).await.is_empty(), "two are under way to it");
+    webhook::attempted(&store.worker, &[attempted(&due[0], Next::RetryInMs(LONG_MS))]).await.unwrap();
+    assert_eq!(claim(&store, 5, 2).await.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_endpoint_that_is_gone() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let (gone, gone_endpoint) = waiting(&store, "gone", 2).await;
+    let (deleted, deleted_endpoint) = waiting(&store, "deleted", 2).await;
+    webhook::disable(&store.worker, gone, gone_endpoint).await.unwrap();
+    let key = first(deleted, "delete", deleted_endpoint);
+    let done = read::delete_endpoint(&store.app, &key, deleted_endpoint, "key", "r").await.unwrap();
+    assert!(matches!(done, Ok(true)));
+    let failed = vec![("failed".to_owned(), 0); 2];
+    assert_eq!((seen(&store, gone).await, seen(&store, deleted).await), (failed.clone(), failed));
+
+    // A delivery may be made just after its endpoint went.
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("UPDATE settla.webhook_deliveries SET status = 'pending'").execute(&mut superuser).await.unwrap();
+    assert!(claim(&store, 10, 10).await.is_empty());
+    for tenant in [gone, deleted] {
+        assert!(seen(&store, tenant).await.iter().all(|(status, _)| status == "failed"));
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_hears_only_what_it_asked_for() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let tenant = tenant(&store, "acme").await;
+    let id = endpoint(&store, tenant).await;
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let narrow = "UPDATE settla.webhook_endpoints SET events = '{transfer.funded}'";
+    sqlx::raw_sql(narrow).execute(&mut superuser).await.unwrap();
+    apply(&store, tenant, &funding(tenant, 1_000_000)).await;
+    transfer(&store, tenant, 10_000).await;
+    let due = claim(&store, 10, 10).await;
+    assert_eq!(due.iter().map(|d| (d.endpoint, d.kind.as_str())).collect::<Vec<_>>(), [(id, "transfer.funded")]);
+}
