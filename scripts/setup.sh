@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing for building, testing and running Settla locally: PostgreSQL (Debian's
-# package) and the npm packages of tools/ (the EVM node and the Solidity compiler). Says what it
-# installs, can be run again at any time, and starts nothing itself.
+# package), the npm packages of tools/ (the EVM node and the Solidity compiler), and promtool, which
+# the tests of the alert rules ask. Says what it installs, can be run again at any time, and starts
+# nothing itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,7 +55,28 @@ install_tools() {
     cp tools/package-lock.json tools/node_modules/.installed-lock
 }
 
+have_promtool() { [ -x .tools/promtool ] || command -v promtool >/dev/null; }
+
+# Out of Debian's package, which would start a server if it were installed.
+fetch_promtool() {
+    local work=$1
+    (cd "$work" && apt-get download -qq prometheus >/dev/null 2>&1) ||
+        { as_root apt-get update -qq && (cd "$work" && apt-get download -qq prometheus); } || return 1
+    dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$work" ./usr/bin/promtool || return 1
+    mkdir -p .tools && mv "$work/usr/bin/promtool" .tools/promtool
+}
+
+install_promtool() {
+    local work
+    work=$(mktemp -d)
+    say "fetching promtool into .tools/ (from Debian's package prometheus)"
+    # Nothing but those tests needs it, so its lack stops nobody.
+    fetch_promtool "$work" || say "no promtool: install Prometheus' tools to run the tests of the alert rules"
+    rm -rf "$work"
+}
+
 command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
 have_postgres || install_postgres
 have_tools || install_tools
+have_promtool || install_promtool
 say "all there"

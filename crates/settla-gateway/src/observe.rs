@@ -18,7 +18,8 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let method = known_method(request.method());
     // The template, never the path: a path holds ids, and a metric's label must not grow with them.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!(
+    // At the highest level: a filter that lets only errors through must leave the request id on them.
+    let span = tracing::error_span!(
         "request",
         request_id = request_id.as_str(),
         method,

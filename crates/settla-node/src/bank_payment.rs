@@ -1,7 +1,7 @@
 //! Withdrawals, paid by our bank.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, not_found};
+use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
@@ -60,6 +60,9 @@ async fn start(node: &Node, claim: &Claim) -> Next {
         }
     };
     let payment = Payment { reference: reference.clone(), amount: *amount, name: parties.recipient_name, account: parties.recipient_account };
+    if !in_time(node, claim) {
+        return Next::Later(0);
+    }
     match node.bank.pay(&payment).await {
         Started::Taken(state) => judge(state, claim.attempt),
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),

@@ -130,7 +130,7 @@ async fn one(node: &Node, event: &InboxEvent, read: Read, places: &HashMap<Effec
         Next::AcceptedThen(_) | Next::Later(_) => Finding::Accepted,
     };
     match node.report(*tenant, *subject, id, finding).await {
-        Ok(()) => None,
+        Ok(_) => None,
         Err(error) => {
             tracing::warn!(%error, effect = %id, "a finding was not taken");
             Some(400)

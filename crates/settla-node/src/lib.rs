@@ -5,6 +5,7 @@
 //! the runner. A time-out is no finding; it is followed by an enquiry.
 
 mod bank_payment;
+mod counters;
 mod gauges;
 mod inbox;
 mod off_ramp;
@@ -15,7 +16,7 @@ mod sightings;
 mod statement;
 pub mod webhook;
 
-use settla_domain::decide::{Command, Report};
+use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
@@ -111,6 +112,7 @@ impl Node {
 
     /// Runs all workers until told to stop; each finishes what it holds, or leaves it to its lease.
     pub async fn run(self: Arc<Self>, signer: Arc<dyn SignerSource>, stop: Stop) {
+        counters::start();
         let mut workers = JoinSet::new();
         workers.spawn(provider::run(Arc::clone(&self), on_ramp::OnRampDesk, stop.clone()));
         workers.spawn(provider::run(Arc::clone(&self), off_ramp::OffRampDesk, stop.clone()));
@@ -119,21 +121,23 @@ impl Node {
         workers.spawn(statement::run(Arc::clone(&self), stop.clone()));
         workers.spawn(settlement::run(Arc::clone(&self), signer, stop.clone()));
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
-        workers.spawn(gauges::run(Arc::clone(&self), stop));
+        workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                // A worker ends only when told to; anything else must be seen, not survived in silence.
-                tracing::error!(%error, "a worker has died");
-                metrics::counter!("settla_workers_died_total").increment(1);
+            // A worker ends only when told to; anything else must be seen, not survived in silence.
+            let told = *stop.borrow();
+            if ended.is_err() || !told {
+                let error = ended.err().map(|error| error.to_string());
+                tracing::error!(error, "a worker has died");
+                metrics::counter!(counters::WORKERS_DIED).increment(1);
             }
         }
     }
 
-    /// Submits a finding and waits until it is durable.
-    pub(crate) async fn report(&self, tenant: TenantNo, subject: Uuid, effect: EffectId, finding: Finding) -> Result<(), RunnerError> {
+    /// Submits a finding and waits until it is durable. `Nothing` means that it was known already.
+    pub(crate) async fn report(&self, tenant: TenantNo, subject: Uuid, effect: EffectId, finding: Finding) -> Result<Answer, RunnerError> {
         let command = Command::Report(Report { tenant, subject, effect, finding });
         let envelope = Envelope { tenant, command, idempotency: None, sealed: None, audit: None };
-        self.runner.submit_patiently(envelope).await.map(|_| ())
+        self.runner.submit_patiently(envelope).await.map(|decided| decided.answer)
     }
 }
 

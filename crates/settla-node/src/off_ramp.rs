@@ -1,7 +1,7 @@
 //! Off-ramp payouts.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, not_found};
+use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
 use crate::sightings::Sighted;
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
@@ -62,6 +62,9 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
             return Next::Found(Finding::Unresolved { reason: reason.to_owned() });
         }
     };
+    if !in_time(node, claim) {
+        return Next::Later(0);
+    }
     match ramp.start(&payout).await {
         Started::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),

@@ -1,7 +1,7 @@
 //! On-ramp orders.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, not_found};
+use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
 use crate::sightings::Sighted;
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
@@ -55,6 +55,9 @@ impl Desk for OnRampDesk {
 }
 
 async fn start(node: &Node, ramp: &dyn OnRamp, order: &Order, acceptance_delay_ms: i64, claim: &Claim) -> Next {
+    if !in_time(node, claim) {
+        return Next::Later(0);
+    }
     match ramp.start(order).await {
         Started::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),

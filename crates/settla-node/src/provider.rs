@@ -2,6 +2,7 @@
 
 use crate::{Node, Stop, wait};
 use async_trait::async_trait;
+use settla_domain::decide::Answer;
 use settla_domain::effect::EffectKind;
 use settla_domain::finding::Finding;
 use settla_server::clock::now;
@@ -84,14 +85,21 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim) {
         }
         Next::Later(delay_ms) => delay_ms,
     };
-    if let Err(error) = outbox::postpone(&node.store.worker, &[(claim, delay_ms)]).await {
-        tracing::warn!(%error, effect = %claim.id, "postponing failed; the lease will end by itself");
-    }
+    postpone(node, claim, delay_ms).await;
 }
 
 async fn report(node: &Node, claim: &Claim, finding: Finding) {
-    if let Err(error) = node.report(claim.tenant, claim.subject, claim.id, finding).await {
-        tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself");
+    match node.report(claim.tenant, claim.subject, claim.id, finding).await {
+        // It was known already, so nothing was written that would have ended the lease.
+        Ok(Answer::Nothing) => postpone(node, claim, backoff_ms(claim.attempt)).await,
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself"),
+    }
+}
+
+async fn postpone(node: &Node, claim: &Claim, delay_ms: i64) {
+    if let Err(error) = outbox::postpone(&node.store.worker, &[(claim, delay_ms)]).await {
+        tracing::warn!(%error, effect = %claim.id, "postponing failed; the lease will end by itself");
     }
 }
 
@@ -99,6 +107,12 @@ async fn report(node: &Node, claim: &Claim, finding: Finding) {
 /// may follow a request that got through.
 pub(crate) fn begins(claim: &Claim) -> bool {
     claim.attempt == 1 && !claim.accepted
+}
+
+/// Whether there is time left to start something. A worker that was stopped for longer than its lease (by a
+/// debugger, a paused machine) must not wake up and place an order that somebody else has given up since.
+pub(crate) fn in_time(node: &Node, claim: &Claim) -> bool {
+    claim.claimed_at.elapsed() < Duration::from_millis(u64::try_from(node.config.lease_ms / 2).unwrap_or(0))
 }
 
 /// After a start without an answer: look again once the provider must have it or never will.

@@ -182,7 +182,7 @@ impl SettlementDesk {
             }
             Some(false) => {
                 tracing::error!(batch = %batch.batch, "a settlement was reverted");
-                metrics::counter!("settla_settlements_reverted_total").increment(1);
+                metrics::counter!(crate::counters::SETTLEMENTS_REVERTED).increment(1);
                 self.broadcast_at.remove(&batch.batch);
                 Ok(settlement::failed(&self.node.store.worker, batch.batch, AFTER_REVERT_MS).await?)
             }

@@ -59,7 +59,7 @@ async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
     };
     if owner.is_none() {
         tracing::warn!(entry = entry.id, "the bank credited us with money that nobody announced");
-        metrics::counter!("settla_bank_credits_unmatched_total").increment(1);
+        metrics::counter!(crate::counters::BANK_CREDITS_UNMATCHED).increment(1);
     }
     node.runner.submit_patiently(envelope).await.map(|_| ()).map_err(|e| e.to_string())
 }

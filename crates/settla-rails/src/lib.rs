@@ -7,6 +7,7 @@
 
 pub mod bank;
 pub mod chain;
+pub mod event;
 pub mod fx;
 pub mod http;
 pub mod off_ramp;

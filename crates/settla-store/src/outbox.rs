@@ -32,6 +32,9 @@ pub struct Claim {
     pub first_attempt_at: Timestamp,
     /// The fence.
     pub epoch: i64,
+    /// When this process got it. The lease is counted from before that, so a worker that was held up can tell
+    /// that its time is over.
+    pub claimed_at: std::time::Instant,
 }
 
 /// Claims up to `limit` due effects of a kind for `lease_ms`. Rows that others hold are passed over, so a
@@ -63,6 +66,7 @@ pub(crate) fn claimed(row: &PgRow) -> Result<Claim, StoreError> {
         attempt: row.try_get("attempts")?,
         first_attempt_at: at(row, "first_attempt_at")?,
         epoch: row.try_get("epoch")?,
+        claimed_at: std::time::Instant::now(),
     })
 }
 

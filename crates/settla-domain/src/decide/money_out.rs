@@ -36,6 +36,9 @@ pub(super) fn create(world: &World, withdrawal: &Withdrawal) -> Result<Decision,
 
 /// Applies what the bank said about the payment.
 pub(super) fn finding(withdrawal: &Withdrawal, report: &Report, now: Timestamp) -> Decision {
+    if withdrawal.state != WithdrawalState::Pending {
+        return Decision::nothing();
+    }
     let tenant = withdrawal.tenant;
     let mut journal = Journal::new(tenant, withdrawal.id.0);
     let held = AccountId::tenant(tenant, AccountKind::Held);

@@ -2,6 +2,7 @@
 
 mod dialler;
 
+use crate::counters::{DELIVERED, NOT_DELIVERED, WEBHOOK_ATTEMPTS};
 use crate::{Node, Stop, wait};
 use dialler::Dialler;
 use settla_domain::id::EventId;
@@ -105,8 +106,8 @@ async fn attempt(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Atte
     {
         tracing::warn!(%error, "an endpoint that is gone cannot be disabled now");
     }
-    let result = if next == Next::Delivered { "delivered" } else { "not_delivered" };
-    metrics::counter!("settla_webhook_attempts_total", "result" => result).increment(1);
+    let result = if next == Next::Delivered { DELIVERED } else { NOT_DELIVERED };
+    metrics::counter!(WEBHOOK_ATTEMPTS, "result" => result).increment(1);
     Attempted { delivery: delivery.id, tenant: delivery.tenant, attempt: delivery.attempt, at, status, error, latency_ms, next }
 }
 

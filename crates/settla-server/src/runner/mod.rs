@@ -37,6 +37,8 @@ pub const BATCH_MAX: usize = 400;
 pub const QUEUE_MAX: usize = 4_096;
 /// How often a batch that met a conflict is tried.
 const TRIES_MAX: u32 = 8;
+/// Commands that failed by themselves: defects.
+const COMMANDS_FAILED: &str = "settla_commands_failed_total";
 
 /// A command with what belongs to its request.
 #[derive(Debug, Clone)]
@@ -91,6 +93,8 @@ pub struct Runner {
 impl Runner {
     /// Starts a runner on a database.
     pub fn start(store: Store) -> Self {
+        // There from the start, so that its first increase is one.
+        metrics::counter!(COMMANDS_FAILED).increment(0);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let committed = Arc::new(Notify::new());
         tokio::spawn(run(store, queue, Arc::clone(&committed)));
@@ -151,8 +155,10 @@ async fn settle(store: &Store, envelopes: &[Envelope]) -> Vec<Result<Decided, Ru
             }
             Err(error) if part.len() == 1 => {
                 let detail = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, detail, command = command_name(&part[0].command), "a command failed");
-                metrics::counter!("settla_commands_failed_total").increment(1);
+                // This task serves many requests and is in the span of none.
+                let request_id = part[0].audit.as_ref().map(|(_, request_id)| request_id.as_str());
+                tracing::error!(%error, detail, command = command_name(&part[0].command), request_id, "a command failed");
+                metrics::counter!(COMMANDS_FAILED).increment(1);
                 answers.push(Err(RunnerError::Internal));
             }
             Err(error) => {

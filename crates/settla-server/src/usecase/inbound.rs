@@ -62,7 +62,11 @@ pub(super) async fn event(server: &Server, event: ProviderEvent) -> Result<(), P
         tracing::warn!(provider = event.provider, %error, "a provider's webhook was refused");
         PortError::BadSignature
     })?;
-    let body = serde_json::from_slice(&event.body)
+    let body: serde_json::Value = serde_json::from_slice(&event.body)
         .map_err(|_| PortError::Invalid { field: "", code: "not_json", message: "the body is not JSON".to_owned() })?;
-    server.inbound.keep(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 }).await
+    let body = settla_rails::event::kept(&body);
+    server.inbound.keep(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 }).await.inspect_err(|error| {
+        // The cause was logged by the task that many requests share; this line is in the request's own span.
+        tracing::warn!(%error, "a provider's event was not kept");
+    })
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use settla_port::Dependency;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// Something that can be asked whether it works.
 #[async_trait]
@@ -17,13 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn ask(server: &Server) -> Vec<Dependency> {
     let store = server.store.clone();
-    let database = tokio::spawn(async move { matches!(tokio::time::timeout(PATIENCE, store.ping()).await, Ok(Ok(()))) });
+    let ping = async move { matches!(tokio::time::timeout(PATIENCE, store.ping()).await, Ok(Ok(()))) };
+    let database = tokio::spawn(ping.in_current_span());
     let asked: Vec<_> = server
         .probes
         .iter()
         .map(|(name, probe)| {
             let probe = Arc::clone(probe);
-            (*name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, probe.ready()).await.unwrap_or(false) }))
+            let ready = async move { tokio::time::timeout(PATIENCE, probe.ready()).await.unwrap_or(false) };
+            (*name, tokio::spawn(ready.in_current_span()))
         })
         .collect();
     let mut answers = vec![Dependency { name: "database", ready: database.await.unwrap_or(false) }];

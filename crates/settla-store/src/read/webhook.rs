@@ -66,6 +66,8 @@ pub async fn create_endpoint(app: &PgPool, first: &Idempotency, new: &NewEndpoin
     if let Some(recorded) = claim_key(&mut tx, first).await? {
         return Ok(EndpointMade::Recorded(recorded));
     }
+    // One at a time within the tenant, so that what is counted stays so.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('webhook_endpoints', $1))").bind(i64::from(first.tenant.0)).execute(&mut *tx).await?;
     let row = sqlx::query("SELECT count(*) AS n FROM webhook_endpoints WHERE tenant = $1 AND status <> 'deleted'").bind(tenant_i32(first.tenant)).fetch_one(&mut *tx).await?;
     if row.try_get::<i64, _>("n")? >= new.endpoints_max {
         return Ok(EndpointMade::TooMany);

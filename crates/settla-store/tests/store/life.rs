@@ -28,7 +28,6 @@ pub struct Life {
     pub completed: Transfer,
     /// Its settle effect is in a batch.
     pub settling: Transfer,
-    pub settlement: Uuid,
     pub withdrawal: Withdrawal,
 }
 
@@ -144,7 +143,7 @@ pub async fn live(store: &Store, slug: &str) -> Life {
 
     let settling = transfer(store, tenant, 50_000).await;
     find(store, &findings_to_completion(&settling)[..2]).await;
-    let (settlement, members) = settle(store).await;
+    let (_, members) = settle(store).await;
     assert_eq!(members.len(), 1);
 
     let due = webhook::claim(&store.worker, 100, 100, 60_000).await.unwrap();
@@ -170,5 +169,5 @@ pub async fn live(store: &Store, slug: &str) -> Life {
     assert_eq!(inbox::keep(&store.worker, &[event]).await.unwrap(), 1);
     inbox::set_checkpoint(&store.worker, slug, "1").await.unwrap();
     operator::agree(&store.operator, slug, "1").await.unwrap().unwrap();
-    Life { tenant, slug: slug.to_owned(), key_hash, key, endpoint, completed, settling, settlement, withdrawal }
+    Life { tenant, slug: slug.to_owned(), key_hash, key, endpoint, completed, settling, withdrawal }
 }

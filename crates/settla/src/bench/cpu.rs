@@ -121,7 +121,12 @@ mod tests {
 
     #[test]
     fn a_busy_process_is_seen_to_be_busy() {
-        let pids = Pids { platform: std::process::id(), postgres: None, anvil: std::process::id(), sandbox: std::process::id() };
+        let pids = Pids {
+            platform: std::process::id(),
+            postgres: None,
+            anvil: std::process::id(),
+            sandbox: std::process::id(),
+        };
         let before = Cpu::read(&pids).unwrap();
         let begun = std::time::Instant::now();
         while begun.elapsed().as_millis() < 300 {

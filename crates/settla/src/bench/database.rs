@@ -6,7 +6,8 @@ use sqlx::Row;
 use std::collections::BTreeMap;
 
 /// Settings that decide whether a commit survives a power cut, and how much memory there is.
-const SETTINGS: [&str; 6] = ["server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections"];
+const SETTINGS: [&str; 6] =
+    ["server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections"];
 
 /// The settings in force, from the server itself.
 pub(super) async fn settings(db: &Store) -> Result<BTreeMap<String, String>, Failure> {

@@ -140,7 +140,12 @@ async fn reaches(counter: &watch::Sender<usize>, count: usize, longest: Duration
     matches!(tokio::time::timeout(longest, counter.wait_for(|n| *n >= count)).await, Ok(Ok(_)))
 }
 
-async fn take(State(shared): State<Arc<Shared>>, Path(tenant): Path<usize>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    Path(tenant): Path<usize>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let at = Instant::now();
     let secret = lock(&shared.secrets).get(tenant).cloned();
     let genuine = secret.is_some_and(|secret| verified(std::slice::from_ref(&secret), &headers, &body));

@@ -57,8 +57,11 @@ pub(super) struct Load {
 /// Sends everything and waits for the answers.
 pub(super) async fn send(args: &Args, clients: Vec<ApiClient>, hooks: &Hooks) -> Result<Load, Failure> {
     let body = transfer_body("{quote}", "bench").to_string();
-    let body: Arc<(String, String)> =
-        Arc::new(body.split_once("{quote}").map(|(a, b)| (a.to_owned(), b.to_owned())).ok_or_else(|| Failure::new("the body names no quote"))?);
+    let body: Arc<(String, String)> = Arc::new(
+        body.split_once("{quote}")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .ok_or_else(|| Failure::new("the body names no quote"))?,
+    );
     let clients: Vec<Arc<ApiClient>> = clients.into_iter().map(Arc::new).collect();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
@@ -78,15 +81,21 @@ pub(super) async fn send(args: &Args, clients: Vec<ApiClient>, hooks: &Hooks) ->
         };
         in_flight_peak = in_flight_peak.max(IN_FLIGHT_MAX - places.available_permits());
         let client = Arc::clone(&clients[(n % clients.len() as u64) as usize]);
-        let (body, tally) = (Arc::clone(&body), Arc::clone(&tally));
+        let (body, results) = (Arc::clone(&body), Arc::clone(&tally));
         tokio::spawn(async move {
             let outcome = create(&client, n, &body, intended).await;
-            lock(&tally).note(outcome);
+            lock(&results).note(outcome);
             drop(place);
         });
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
-            eprintln!("{:>4.0} s: {} of {total} sent, {} created, {} ended", started.elapsed().as_secs_f64(), n + 1, lock(&tally).created.len(), hooks.ended());
+            eprintln!(
+                "{:>4.0} s: {} of {total} sent, {} created, {} ended",
+                started.elapsed().as_secs_f64(),
+                n + 1,
+                lock(&tally).created.len(),
+                hooks.ended()
+            );
         }
     }
     // Every request has a time limit, so every place comes back.
@@ -107,7 +116,13 @@ impl Tally {
             Ok(created) => self.created.push(created),
             Err(Missed::Refused(code)) => *self.refused.entry(code).or_default() += 1,
             Err(Missed::Error(error, transfer)) => {
-                let kind = if error.is_timeout() { "timeout" } else if error.is_connect() { "connect" } else { "no_answer" };
+                let kind = if error.is_timeout() {
+                    "timeout"
+                } else if error.is_connect() {
+                    "connect"
+                } else {
+                    "no_answer"
+                };
                 *self.errors.entry(kind.to_owned()).or_default() += 1;
                 self.unanswered += u64::from(transfer);
             }

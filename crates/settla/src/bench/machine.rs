@@ -22,7 +22,9 @@ impl Machine {
         let unknown = || "unknown".to_owned();
         Self {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_mib: value(&read("/proc/meminfo"), "MemTotal").and_then(|v| v.split(' ').next()?.parse().ok()).map_or(0, |kib: u64| kib / 1_024),
+            memory_mib: value(&read("/proc/meminfo"), "MemTotal")
+                .and_then(|v| v.split(' ').next()?.parse().ok())
+                .map_or(0, |kib: u64| kib / 1_024),
             cpu: value(&read("/proc/cpuinfo"), "model name").map_or_else(unknown, str::to_owned),
             filesystem: filesystem(&read("/proc/self/mounts"), folder).map_or_else(unknown, str::to_owned),
         }
@@ -31,7 +33,10 @@ impl Machine {
 
 /// The first value of a name in a file of `name : value` lines.
 fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
 }
 
 /// The type of the file system that a folder is on: that of the longest mount point above it.
@@ -40,7 +45,12 @@ fn filesystem<'a>(mounts: &'a str, folder: &Path) -> Option<&'a str> {
         let mut fields = line.split(' ').skip(1);
         Some((fields.next()?, fields.next()?))
     };
-    mounts.lines().filter_map(mount).filter(|(point, _)| folder.starts_with(point)).max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind)
+    mounts
+        .lines()
+        .filter_map(mount)
+        .filter(|(point, _)| folder.starts_with(point))
+        .max_by_key(|(point, _)| point.len())
+        .map(|(_, kind)| kind)
 }
 
 /// The commit of the source, with `+changes` if files differ from it.

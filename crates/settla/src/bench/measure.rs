@@ -84,7 +84,11 @@ async fn batches(url: &str) -> Result<Batches, Failure> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let text = client.get(url).send().await?.error_for_status()?.text().await?;
     let value = |name| sample(&text, name).ok_or_else(|| Failure::new(format!("the platform has no metric {name}")));
-    Ok(Batches { batches: value("settla_batch_commands_count")?, commands: value("settla_batch_commands_sum")?, seconds: value("settla_batch_seconds_sum")? })
+    Ok(Batches {
+        batches: value("settla_batch_commands_count")?,
+        commands: value("settla_batch_commands_sum")?,
+        seconds: value("settla_batch_seconds_sum")?,
+    })
 }
 
 /// The value of a metric without labels in Prometheus' text format.

@@ -77,7 +77,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Starts the system, measures, and stops it whatever came out.
-async fn with_system(args: &Args, folder: &ScratchFolder, mut interrupted: watch::Receiver<bool>) -> Result<Report, Failure> {
+async fn with_system(
+    args: &Args,
+    folder: &ScratchFolder,
+    mut interrupted: watch::Receiver<bool>,
+) -> Result<Report, Failure> {
     let (latency, unknown) = (LATENCY_MS.to_string(), UNKNOWN_PERMILLE.to_string());
     let options = ["--latency-ms", latency.as_str(), "--unknown-permille", unknown.as_str()];
     let system = System::start(&std::env::current_exe()?, folder.path(), &options).await?;

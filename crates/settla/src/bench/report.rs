@@ -136,7 +136,7 @@ impl Report {
         let known: HashSet<Uuid> = tally.created.iter().map(|c| c.id).collect();
         let completions: Vec<Duration> = seen.ended.values().filter(|e| e.completed).map(|e| since(e.at)).collect();
         let sending = Duration::from_secs(u64::from(args.seconds));
-        let late_half = completions.iter().filter(|at| (sending / 2..sending).contains(at)).count();
+        let late_half = completions.iter().filter(|at| (sending / 2..sending).contains(*at)).count();
         let last_answer = tally.created.iter().map(|c| since(c.answered)).max().unwrap_or_default();
         let last_completion = completions.iter().max().copied().unwrap_or_default();
         let created = tally.created.len();
@@ -185,7 +185,11 @@ impl Report {
             create: spread(tally.created.iter().map(|c| c.answered - c.intended).collect()),
             transfer_post: spread(tally.created.iter().map(|c| c.posted).collect()),
             end_to_end: spread(
-                tally.created.iter().filter_map(|c| Some(seen.ended.get(&c.id)?.at.duration_since(c.intended))).collect(),
+                tally
+                    .created
+                    .iter()
+                    .filter_map(|c| Some(seen.ended.get(&c.id)?.at.duration_since(c.intended)))
+                    .collect(),
             ),
             steps_ms: steps,
             on_chain_transactions: nonces,
@@ -240,6 +244,10 @@ fn rows(before: &Snapshot, after: &Snapshot, transfers: f64) -> BTreeMap<String,
 }
 
 fn cpu(used: &Cpu, transfers: f64, window: f64) -> BTreeMap<&'static str, CpuUse> {
-    let one = |seconds: f64| CpuUse { seconds: rounded(seconds), ms_per_transfer: per(seconds * 1_000.0, transfers), cores: per(seconds, window) };
+    let one = |seconds: f64| CpuUse {
+        seconds: rounded(seconds),
+        ms_per_transfer: per(seconds * 1_000.0, transfers),
+        cores: per(seconds, window),
+    };
     used.parts().into_iter().map(|(name, seconds)| (name, one(seconds))).collect()
 }

@@ -45,10 +45,10 @@ pub(super) async fn set_up(args: &Args, system: &System, db: &Store, hooks: &Hoo
         let (_, key) = operator::create_key(db, &hasher, &tenant, Environment::Test, "bench", ACTOR).await?;
         let client = shared.with_key(key.expose());
         let endpoint = json!({ "url": hooks.url(clients.len()), "events": EVENTS });
-        let endpoint = client.post("/v1/webhook-endpoints", &slug, &endpoint).await?.success()?;
+        let endpoint = client.post("/v1/webhook-endpoints", "bench-endpoint", &endpoint).await?.success()?;
         hooks.trust(endpoint["secret"].as_str().unwrap_or_default())?;
         let amount = Money::new(Currency::GBP, i128::from(needed));
-        top_up(&client, &system.facts.bank, amount, &slug, &slug).await?;
+        top_up(&client, &system.facts.bank, amount, &slug, &format!("{slug}-funds")).await?;
         clients.push(client);
     }
     if !hooks.funded(clients.len(), FUNDED_WITHIN).await {

@@ -7,7 +7,13 @@ use settla_domain::money::Money;
 
 /// Announces a top-up and has the bank receive it. The statement does the rest. With the same `key` the money
 /// comes once.
-pub async fn top_up(tenant: &ApiClient, bank: &ServerFacts, amount: Money, payer: &str, key: &str) -> Result<(), Failure> {
+pub async fn top_up(
+    tenant: &ApiClient,
+    bank: &ServerFacts,
+    amount: Money,
+    payer: &str,
+    key: &str,
+) -> Result<(), Failure> {
     let announced = json!({ "currency": amount.currency, "amount": amount.decimal() });
     let topup = tenant.post("/v1/treasury/topups", key, &announced).await?.success()?;
     let reference = topup["reference"].as_str().ok_or_else(|| Failure::new("the top-up has no reference"))?;

@@ -94,6 +94,7 @@ pub struct System {
     dir: PathBuf,
     port: u16,
     options: Vec<String>,
+    env: Vec<(String, String)>,
     child: Option<Child>,
     /// Where everything is.
     pub facts: Facts,
@@ -102,11 +103,17 @@ pub struct System {
 impl System {
     /// Starts a system in a folder with `program` (the `settla` binary), or finds the one that is there.
     pub async fn start(program: &Path, dir: &Path, options: &[&str]) -> Result<Self, Failure> {
+        Self::start_with_env(program, dir, options, &[]).await
+    }
+
+    /// As [`Self::start`], with more variables in the environment of the platform and of the parts it starts.
+    pub async fn start_with_env(program: &Path, dir: &Path, options: &[&str], env: &[(&str, &str)]) -> Result<Self, Failure> {
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+        let env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         // The port stays over restarts, as a tenant's configuration does.
         let port = settla_devkit::ports::free_port()?;
-        let (child, facts) = spawn(program, dir, port, &options).await?;
-        Ok(Self { program: program.to_owned(), dir: dir.to_owned(), port, options, child: Some(child), facts })
+        let (child, facts) = spawn(program, dir, port, &options, &env).await?;
+        Ok(Self { program: program.to_owned(), dir: dir.to_owned(), port, options, env, child: Some(child), facts })
     }
 
     /// Kills the platform as a power cut would (SIGKILL). Everything around it lives on.
@@ -119,7 +126,7 @@ impl System {
 
     /// Starts the platform again on the same folder.
     pub async fn restart_platform(&mut self) -> Result<(), Failure> {
-        let (child, facts) = spawn(&self.program, &self.dir, self.port, &self.options).await?;
+        let (child, facts) = spawn(&self.program, &self.dir, self.port, &self.options, &self.env).await?;
         self.child = Some(child);
         self.facts = facts;
         Ok(())
@@ -151,12 +158,13 @@ impl System {
     }
 }
 
-async fn spawn(program: &Path, dir: &Path, port: u16, options: &[String]) -> Result<(Child, Facts), Failure> {
+async fn spawn(program: &Path, dir: &Path, port: u16, options: &[String], env: &[(String, String)]) -> Result<(Child, Facts), Failure> {
     std::fs::create_dir_all(dir)?;
     let mut child = Command::new(program)
         .args(["dev", "--json", "--port", &port.to_string(), "--dir"])
         .arg(dir)
         .args(options)
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(std::fs::OpenOptions::new().create(true).append(true).open(dir.join("platform.err"))?)

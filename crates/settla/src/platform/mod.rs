@@ -5,7 +5,7 @@ mod signer;
 
 use crate::failure::Failure;
 use hmac::{Hmac, Mac};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use settla_domain::money::Currency;
 use settla_evm::{Address, Rpc};
 use settla_gateway::{Gateway, LATENCY_BUCKETS_S, LATENCY_METRIC, Limits, metrics_router, router, serve};
@@ -135,6 +135,8 @@ async fn agree(store: &Store, name: &str, fingerprint: &str) -> Result<(), Failu
 
 /// Starts all roles.
 pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
+    // Before everything that measures: what is counted without a recorder is lost.
+    let measured = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?.install_recorder()?;
     let store = Store::open(&StoreConfig::new(config.database_url.clone())).await?;
     let hasher = KeyHasher::new(1, config.api_key_hmac_secret.expose())?;
     agree(&store, "SETTLA_API_KEY_HMAC_SECRET", &hasher.fingerprint()).await?;
@@ -206,7 +208,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let tasks = vec![
         tokio::spawn(node.run(signer, stopping.clone())),
         serve_api(api, config.environment, server, stopping.clone()),
-        serve_metrics(metrics_listener, stopping)?,
+        serve_metrics(metrics_listener, measured, stopping),
     ];
     Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, store })
 }
@@ -243,9 +245,7 @@ fn serve_api(listener: TcpListener, environment: Environment, server: Arc<dyn Pl
     })
 }
 
-fn serve_metrics(listener: TcpListener, stop: watch::Receiver<bool>) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?;
-    let handle = builder.install_recorder()?;
+fn serve_metrics(listener: TcpListener, handle: PrometheusHandle, stop: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
     let upkeep = handle.clone();
     let mut upkeep_stop = stop.clone();
     tokio::spawn(async move {
@@ -254,7 +254,7 @@ fn serve_metrics(listener: TcpListener, stop: watch::Receiver<bool>) -> Result<t
             let _ = tokio::time::timeout(Duration::from_secs(5), upkeep_stop.changed()).await;
         }
     });
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         serve(listener, metrics_router(handle), &Limits::default(), told(stop)).await;
-    }))
+    })
 }

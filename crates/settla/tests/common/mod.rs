@@ -1,6 +1,10 @@
 //! A system of the test's own, and what tests ask of it.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod metrics;
+pub mod promtool;
+pub mod search;
+
 use serde_json::Value;
 use settla::books;
 use settla::local::{ApiClient, System};
@@ -20,8 +24,13 @@ pub fn program() -> &'static Path {
 
 impl Fixture {
     pub async fn start(label: &str, options: &[&str]) -> Self {
+        Self::start_with_env(label, options, &[]).await
+    }
+
+    pub async fn start_with_env(label: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = TestFolder::new(label).unwrap();
-        let system = System::start(program(), &folder.path().join("system"), options).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let system = System::start_with_env(program(), &folder.path().join("system"), options, env).await;
+        let system = system.unwrap_or_else(|failure| panic!("{failure}"));
         Self { system, folder }
     }
 

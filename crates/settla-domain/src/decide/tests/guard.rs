@@ -8,12 +8,14 @@ use crate::finding::Finding;
 use crate::id::EffectId;
 use crate::tenant::TenantNo;
 use crate::transfer::{Progress, Transfer, TransferState};
+use crate::withdrawal::WithdrawalState;
 use crate::world::Change;
 
 impl Desk {
     /// What must hold of a decision, before it is applied.
     pub fn check(&self, command: &Command, decision: &Decision) {
         let owner = self.owner(command);
+        Self::check_told(decision);
         assert_eq!(decision.changes.is_empty(), decision.answer == Answer::Nothing, "{decision:?}");
         for change in &decision.changes {
             let of = match change {
@@ -55,6 +57,26 @@ impl Desk {
             };
             assert_eq!(of, owner, "{command:?} touches another tenant: {change:?}");
         }
+    }
+
+    /// Each new state is told of once, as it is; a withdrawal under review is the only one kept to ourselves.
+    fn check_told(decision: &Decision) {
+        let told =
+            decision.changes.iter().filter_map(|c| if let Change::Happened(event) = c { Some(event) } else { None });
+        let mut expected = Vec::new();
+        for change in &decision.changes {
+            match change {
+                Change::TransferCreated(transfer) | Change::TransferChanged(transfer) => {
+                    expected.push((transfer.id.0, format!("transfer.{}", transfer.state.name().to_lowercase())));
+                }
+                Change::TopupChanged(topup) => expected.push((topup.id.0, "topup.credited".into())),
+                Change::WithdrawalChanged(withdrawal) if withdrawal.state != WithdrawalState::UnderReview => {
+                    expected.push((withdrawal.id.0, format!("withdrawal.{}", withdrawal.state.name().to_lowercase())));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(told.map(|e| (e.subject, e.kind.to_owned())).collect::<Vec<_>>(), expected);
     }
 
     fn owner(&self, command: &Command) -> TenantNo {

@@ -4,11 +4,13 @@ use super::commands::{
     A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
 };
 use super::desk::Desk;
-use crate::decide::{Answer, Report};
+use crate::decide::{Answer, Command, Report};
 use crate::effect::EffectKind::{self, BankPayment, OffRamp, OnRamp, Settle};
 use crate::effect::EffectStatus;
 use crate::finding::Finding;
+use crate::tenant::TenantNo;
 use crate::transfer::Transfer;
+use uuid::Uuid;
 
 fn desk() -> (Desk, Transfer) {
     let mut desk = Desk::new([(A, usual(WIDE)), (B, usual(WIDE))]);
@@ -110,6 +112,68 @@ fn an_early_finding_changes_nothing_and_may_come_again() {
     assert_eq!(desk.tell(&transfer, OffRamp, paid(transfer.terms.destination)), Answer::Nothing);
     desk.tell(&transfer, OnRamp, delivered(transfer.terms.bought));
     assert_eq!(desk.tell(&transfer, Settle, settled()), Answer::Applied);
+}
+
+/// The effect's row and the subject's state both have to allow a finding: each alone keeps money from moving
+/// twice, should the other be wrong.
+#[test]
+fn an_effect_that_is_over_or_unknown_takes_no_finding() {
+    let (mut desk, transfer) = desk();
+    let withdrawal = desk.withdraw(A, gbp(1_00), "W1").unwrap();
+    for (subject, kind) in [(transfer.id.0, OnRamp), (withdrawal.id.0, BankPayment)] {
+        for status in [None, Some(EffectStatus::Done), Some(EffectStatus::Cancelled)] {
+            let mut desk = desk.clone();
+            desk.world.effects.remove(&(A, kind.id_for(subject)));
+            desk.world.effects.extend(status.map(|status| ((A, kind.id_for(subject)), status)));
+            for finding in every_finding(&transfer) {
+                let command = Command::Report(report(A, subject, kind, finding));
+                assert_eq!(desk.run_unaudited(&command).unwrap().answer, Answer::Nothing, "{status:?} {command:?}");
+            }
+        }
+    }
+}
+
+/// Every effect of the subject is put back to where a worker starts; nothing must come of it.
+fn assert_deaf(desk: &Desk, transfer: &Transfer, tenant: TenantNo, subject: Uuid) {
+    for kind in EffectKind::ALL {
+        let mut desk = desk.clone();
+        desk.finished.clear();
+        desk.world.effects.insert((tenant, kind.id_for(subject)), EffectStatus::Started);
+        for finding in every_finding(transfer) {
+            let command = Command::Report(report(tenant, subject, kind, finding));
+            assert_eq!(desk.run_unaudited(&command).unwrap().answer, Answer::Nothing, "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn a_subject_that_has_ended_or_is_under_review_takes_no_finding() {
+    let (desk, transfer) = desk();
+    let terms = &transfer.terms;
+    let there = [(OnRamp, delivered(terms.bought)), (Settle, settled())];
+    let endings = [
+        vec![(OnRamp, refused())],
+        vec![(OnRamp, unresolved())],
+        vec![there[0].clone(), (Settle, unresolved())],
+        [there.to_vec(), vec![(OffRamp, paid(terms.destination))]].concat(),
+        [there.to_vec(), vec![(OffRamp, returned(terms.sent))]].concat(),
+        [there.to_vec(), vec![(OffRamp, refused())]].concat(),
+    ];
+    for ending in endings {
+        let mut desk = desk.clone();
+        for (kind, finding) in ending {
+            assert_eq!(desk.tell(&transfer, kind, finding), Answer::Applied);
+        }
+        assert_deaf(&desk, &transfer, A, transfer.id.0);
+    }
+    for finding in [Finding::PaymentExecuted, refused(), unresolved()] {
+        let mut desk = desk.clone();
+        let withdrawal = desk.withdraw(A, gbp(1_00), "W1").unwrap();
+        desk.say(report(A, withdrawal.id.0, BankPayment, finding));
+        // Another one is held meanwhile: its money must not be what pays the first again.
+        desk.withdraw(A, gbp(1_00), "W2").unwrap();
+        assert_deaf(&desk, &transfer, A, withdrawal.id.0);
+    }
 }
 
 /// Even if the order's row were put back to where a worker starts.

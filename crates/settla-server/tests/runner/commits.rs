@@ -1,0 +1,65 @@
+//! A COMMIT whose answer is lost: one effect and the right answer, whether or not it took place.
+
+use crate::ground::{Wired, decided, keyed, number, plain, transfer_of};
+use crate::proxy::Fault;
+use crate::support::{check::assert_books, create, findings_to_completion};
+use settla_domain::decide::{Answer, Command};
+use settla_domain::transfer::TransferState;
+
+/// Creates a transfer and reports on it, each with these faults. Returns how many transactions it began for each.
+async fn with(faults: &[Fault]) -> [usize; 2] {
+    let wired = Wired::new().await;
+    let tenant = wired.ground.funded("acme", 1_000_000).await;
+    let quote = wired.ground.quoted(tenant, 10_000).await;
+    let request = || keyed(tenant, Command::CreateTransfer(create(&quote)), "k");
+
+    wired.proxy.fail(faults);
+    let (answer, replayed) = decided(wired.runner.submit(request()).await);
+    assert!(wired.proxy.has_failed(), "the fault did not come");
+    let begins = wired.proxy.begins();
+    let transfer = transfer_of(answer);
+    assert!(!replayed && transfer.state == TransferState::Funded);
+    assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM transfers").await, 1);
+    let (again, replayed) = decided(wired.runner.submit(request()).await);
+    assert!(replayed);
+    assert_eq!(transfer_of(again), transfer, "the answer was of something else");
+    assert_books(&wired.ground.store).await;
+
+    // A finding has no key: that it was applied must be told from its having been applied before.
+    let before = wired.proxy.begins();
+    wired.proxy.fail(faults);
+    let report = || plain(tenant, Command::Report(findings_to_completion(&transfer)[0].clone()));
+    assert_eq!(decided(wired.runner.submit(report()).await).0, Answer::Applied);
+    assert!(wired.proxy.has_failed(), "the fault did not come");
+    let begins = [begins, wired.proxy.begins() - before];
+    assert_eq!(decided(wired.runner.submit(report()).await).0, Answer::Nothing);
+    assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM events WHERE kind = 'transfer.on_ramping'").await, 1);
+    assert_books(&wired.ground.store).await;
+    begins
+}
+
+#[tokio::test]
+async fn one_that_took_place_is_not_repeated() {
+    assert_eq!(with(&[Fault::AfterCommit]).await, [1, 1]);
+}
+
+#[tokio::test]
+async fn one_that_did_not_take_place_is_repeated() {
+    assert_eq!(with(&[Fault::BeforeCommit]).await, [2, 2]);
+}
+
+#[tokio::test]
+async fn one_that_is_on_its_way_is_waited_for() {
+    assert_eq!(with(&[Fault::CommitOnItsWay]).await, [1, 1]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_question_does_not_change_it() {
+    assert_eq!(with(&[Fault::AfterCommit, Fault::AfterAsking]).await, [1, 1]);
+    assert_eq!(with(&[Fault::BeforeCommit, Fault::AfterAsking]).await, [2, 2]);
+}
+
+#[tokio::test]
+async fn it_may_be_lost_several_times() {
+    assert_eq!(with(&[Fault::BeforeCommit, Fault::BeforeCommit, Fault::AfterCommit]).await, [3, 3]);
+}

@@ -1,0 +1,157 @@
+//! The alert rules: each fires by its own measurements and by no others', and a transfer that is really stuck
+//! makes the one of its state fire.
+
+mod common;
+
+use common::metrics::{scrape, wait_until};
+use common::promtool::{self, Case, rules};
+use common::Fixture;
+use settla::local::{Amount, System};
+use settla_domain::effect::EffectKind;
+use settla_domain::transfer::TransferState;
+use sqlx::{Connection, PgConnection, Row};
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+/// What every healthy node reports.
+const ALIVE: (&str, &str) = ("settla_gauges_read_timestamp_seconds", "0+30x40");
+const READY_5XX: &str = r#"settla_http_requests_total{route="/health/ready",method="GET",status="5xx"}"#;
+const ANSWERED: &str = r#"settla_http_requests_total{route="/v1/quotes",method="POST",status="2xx"}"#;
+const ANSWERED_5XX: &str = r#"settla_http_requests_total{route="/v1/quotes",method="POST",status="5xx"}"#;
+const DELIVERED: &str = r#"settla_webhook_attempts_total{result="delivered"}"#;
+const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_delivered"}"#;
+
+/// Series with their values over 20 minutes.
+type Measured = &'static [(&'static str, &'static str)];
+
+/// By alert: measurements that are just good enough, and such that are not.
+const BOUNDS: [(&str, Measured, Measured); 20] = [
+    ("SettlaTransferStuckInCreated", &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")], &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "61+0x40")]),
+    ("SettlaTransferStuckInFunded", &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "300+0x40")], &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "301+0x40")]),
+    ("SettlaTransferStuckInOnRamping", &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1800+0x40")], &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1801+0x40")]),
+    ("SettlaTransferStuckInSettling", &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "600+0x40")], &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "601+0x40")]),
+    ("SettlaTransferStuckInOffRamping", &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3600+0x40")], &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3601+0x40")]),
+    ("SettlaTransferStuckInRefunding", &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1800+0x40")], &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1801+0x40")]),
+    ("SettlaTransferStuckInUnderReview", &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7200+0x40")], &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7201+0x40")]),
+    ("SettlaOutboxOnRampOld", &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2400+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2401+0x40")]),
+    ("SettlaOutboxSettleOld", &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "900+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "901+0x40")]),
+    ("SettlaOutboxOffRampOld", &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4500+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4501+0x40")]),
+    ("SettlaOutboxBankPaymentOld", &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3600+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3601+0x40")]),
+    // What has happened long ago does not count for ever.
+    ("SettlaCommandFailed", &[("settla_commands_failed_total", "5+0x40")], &[("settla_commands_failed_total", "0+0x20 1+0x20")]),
+    ("SettlaSettlementReverted", &[("settla_settlements_reverted_total", "5+0x40")], &[("settla_settlements_reverted_total", "0+0x20 1+0x20")]),
+    ("SettlaBankCreditUnmatched", &[("settla_bank_credits_unmatched_total", "5+0x40")], &[("settla_bank_credits_unmatched_total", "0+0x20 1+0x20")]),
+    // But a dead worker stays dead.
+    ("SettlaWorkerDead", &[("settla_workers_died_total", "0+0x40")], &[("settla_workers_died_total", "1+0x40")]),
+    ("SettlaWebhooksFailing", &[(DELIVERED, "0+50x40"), (NOT_DELIVERED, "0+49x40")], &[(DELIVERED, "0+49x40"), (NOT_DELIVERED, "0+50x40")]),
+    ("SettlaNotReady", &[(READY_5XX, "5+0x40")], &[(READY_5XX, "0+1x40")]),
+    ("SettlaServerErrors", &[(ANSWERED, "0+98x40"), (ANSWERED_5XX, "0+2x40")], &[(ANSWERED, "0+97x40"), (ANSWERED_5XX, "0+3x40")]),
+    ("SettlaGaugesStale", &[("settla_gauges_read_timestamp_seconds", "-60+30x40")], &[("settla_gauges_read_timestamp_seconds", "-61+30x40")]),
+    ("SettlaGaugesAbsent", &[ALIVE], &[]),
+];
+
+fn case(what: String, measured: Measured, firing: &[&str]) -> Case {
+    let absent = what.starts_with("SettlaGaugesAbsent");
+    let reports = measured.iter().any(|(series, _)| *series == ALIVE.0);
+    let alive = (!reports && !absent).then_some(&ALIVE);
+    let series = measured.iter().chain(alive).map(|(series, values)| ((*series).to_owned(), (*values).to_owned())).collect();
+    Case { what, series, firing: firing.iter().map(|alert| (*alert).to_owned()).collect() }
+}
+
+#[test]
+fn every_alert_fires_beyond_its_bound_and_by_nothing_else() {
+    promtool::check_rules();
+    let known: BTreeSet<String> = rules().into_iter().map(|rule| rule.alert).collect();
+    let covered: BTreeSet<String> = BOUNDS.iter().map(|(alert, _, _)| (*alert).to_owned()).collect();
+    assert_eq!(known, covered);
+    let mut cases = Vec::new();
+    for (alert, good, bad) in BOUNDS {
+        cases.push(case(format!("{alert} within its bound"), good, &[]));
+        cases.push(case(format!("{alert} beyond its bound"), bad, &[alert]));
+    }
+    promtool::check(&cases);
+}
+
+#[test]
+fn every_alert_says_whose_it_is_and_what_to_do() {
+    for rule in rules() {
+        for part in ["expr:", "for:", "severity: P", "owner:", "summary:", "runbook:"] {
+            assert!(rule.text.contains(part), "{} has no {part}", rule.alert);
+        }
+    }
+}
+
+#[test]
+fn no_state_and_no_kind_of_work_is_left_unwatched() {
+    let text: String = rules().into_iter().map(|rule| rule.text).collect();
+    for state in TransferState::ALL.into_iter().filter(|state| !state.is_terminal()) {
+        assert!(text.contains(&format!("settla_transfer_oldest_seconds{{state=\"{}\"}}", state.name())), "{state:?} has no age bound");
+    }
+    for kind in EffectKind::ALL {
+        assert!(text.contains(&format!("settla_outbox_oldest_seconds{{kind=\"{}\"}}", kind.name())), "{kind:?} has no age bound");
+    }
+}
+
+/// The sandbox, stopped in the middle of whatever it does; it goes on when this is dropped.
+struct Frozen(u32);
+
+impl Frozen {
+    fn new(system: &System) -> Self {
+        let pid = system.facts.pids.sandbox;
+        signal(pid, "STOP");
+        Self(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal(self.0, "CONT");
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Has the only open transfer be in its state since two hours before it came there. Returns the state.
+async fn age(system: &System) -> TransferState {
+    let mut database = PgConnection::connect(&system.facts.database_url).await.unwrap();
+    let statement = "UPDATE settla.transfers SET updated_at = updated_at - interval '2 hours' WHERE state <> 'COMPLETED' RETURNING state";
+    let rows = sqlx::query(statement).fetch_all(&mut database).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    TransferState::from_name(rows[0].get("state")).unwrap()
+}
+
+#[tokio::test]
+async fn a_stuck_transfer_fires_the_alert_of_its_state_and_no_other() {
+    let fixture = Fixture::start("alerts", &[]).await;
+    let system = &fixture.system;
+    let client = system.client(0).unwrap();
+    let quote = client.quote("GBP", "NGN", Amount::Source("25.00")).await.unwrap().success().unwrap();
+
+    let healthy = wait_until(system, "settla_gauges_read_timestamp_seconds", |at| at > 0.0).await;
+    for metric in rules().iter().flat_map(promtool::Rule::metrics) {
+        assert!(healthy.series().any(|(series, _)| series.split('{').next() == Some(&metric)), "{metric} is not measured");
+    }
+    promtool::check(&[Case::held("healthy", &healthy, &[])]);
+
+    let frozen = Frozen::new(system);
+    let transfer = client.transfer("stuck", quote["id"].as_str().unwrap(), "stuck").await.unwrap().success().unwrap();
+    let open = wait_until(system, r#"settla_transfers_open{state="FUNDED"}"#, |open| open == 1.0).await;
+    promtool::check(&[Case::held("open, and not for long", &open, &[])]);
+
+    let state = age(system).await;
+    assert_eq!(state, TransferState::Funded, "the on-ramp does not answer");
+    let stuck = wait_until(system, r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, |age| age > 7_200.0).await;
+    promtool::check(&[Case::held("stuck", &stuck, &["SettlaTransferStuckInFunded"])]);
+
+    drop(frozen);
+    client.wait_for(transfer["id"].as_str().unwrap(), &["COMPLETED"], Duration::from_secs(60)).await.unwrap();
+    let gone = wait_until(system, r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, |age| age == 0.0).await;
+    promtool::check(&[Case::held("gone on", &gone, &[])]);
+    assert!(scrape(system).await.get("settla_workers_died_total") == Some(0.0));
+    fixture.books_agree().await;
+    fixture.stop().await;
+}
