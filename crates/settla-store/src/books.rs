@@ -60,7 +60,9 @@ pub async fn positions(auditor: &PgPool) -> Result<Vec<(TenantNo, Currency, [i12
 
 /// How many transfers are in each state.
 pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
-    let rows = sqlx::query("SELECT state, count(*) AS n FROM transfers GROUP BY state ORDER BY state").fetch_all(auditor).await?;
+    let rows = sqlx::query("SELECT state, count(*) AS n FROM transfers GROUP BY state ORDER BY state")
+        .fetch_all(auditor)
+        .await?;
     rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?))).collect()
 }
 
@@ -120,8 +122,21 @@ pub async fn transfer_lines(auditor: &PgPool) -> Result<Vec<TransferLine>, Store
 /// Rows of the whole schema by table, exact.
 pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
     const TABLES: [&str; 15] = [
-        "quotes", "transfers", "events", "postings", "positions", "outbox", "provider_events", "settlements", "settlement_members",
-        "idempotency", "audit_log", "webhook_deliveries", "webhook_attempts", "topups", "withdrawals",
+        "quotes",
+        "transfers",
+        "events",
+        "postings",
+        "positions",
+        "outbox",
+        "provider_events",
+        "settlements",
+        "settlement_members",
+        "idempotency",
+        "audit_log",
+        "webhook_deliveries",
+        "webhook_attempts",
+        "topups",
+        "withdrawals",
     ];
     let mut counts = Vec::new();
     for table in TABLES {
@@ -154,7 +169,8 @@ pub async fn pending_withdrawals(auditor: &PgPool) -> Result<Vec<(TenantNo, Mone
 
 /// Withdrawals that were paid, by their reference at the bank.
 pub async fn paid_withdrawals(auditor: &PgPool) -> Result<Vec<(String, Money)>, StoreError> {
-    let rows = sqlx::query("SELECT id, currency, amount FROM withdrawals WHERE state = 'PAID'").fetch_all(auditor).await?;
+    let rows =
+        sqlx::query("SELECT id, currency, amount FROM withdrawals WHERE state = 'PAID'").fetch_all(auditor).await?;
     rows.iter()
         .map(|r| {
             let id = settla_domain::id::WithdrawalId(r.try_get("id")?);

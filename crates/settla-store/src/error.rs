@@ -29,17 +29,22 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(db) => match db.code().as_deref() {
                 // serialization_failure, deadlock_detected, lock_not_available
                 Some("40001" | "40P01" | "55P03") => Self::Retry(error),
-                // class 57: the server is shutting down or was told to drop us; class 08: connection
-                Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::Unreachable(error),
+                // class 57: the server is shutting down or was told to drop us; class 08: connection; class 53: it
+                // has no place, disk or memory left; 25P03: it dropped us because we were silent for too long
+                Some(code) if ["57P", "08", "53", "25P03"].iter().any(|class| code.starts_with(class)) => {
+                    Self::Unreachable(error)
+                }
                 // class 23: integrity constraint violation
                 Some(code) if code.starts_with("23") => {
                     Self::Constraint(db.constraint().unwrap_or("unnamed").to_owned())
                 }
                 _ => Self::Database(error),
             },
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Self::Unreachable(error)
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
             _ => Self::Database(error),
         }
     }

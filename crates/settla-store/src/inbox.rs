@@ -88,16 +88,21 @@ pub async fn checkpoint(worker: &PgPool, name: &str) -> Result<Option<String>, S
 
 /// Moves a checkpoint. Only after what lies before it has been applied.
 pub async fn set_checkpoint(worker: &PgPool, name: &str, value: &str) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO checkpoints (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(name)
-        .bind(value)
-        .execute(worker)
-        .await?;
+    sqlx::query(
+        "INSERT INTO checkpoints (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name)
+    .bind(value)
+    .execute(worker)
+    .await?;
     Ok(())
 }
 
 /// The tenant that a top-up's reference belongs to.
-pub async fn topup_owner(worker: &PgPool, reference: &str) -> Result<Option<settla_domain::tenant::TenantNo>, StoreError> {
+pub async fn topup_owner(
+    worker: &PgPool,
+    reference: &str,
+) -> Result<Option<settla_domain::tenant::TenantNo>, StoreError> {
     let row = sqlx::query("SELECT find_topup_owner($1) AS tenant").bind(reference).fetch_one(worker).await?;
     let number: Option<i32> = row.try_get("tenant")?;
     Ok(number.and_then(|n| u32::try_from(n).ok()).map(settla_domain::tenant::TenantNo))

@@ -44,9 +44,15 @@ pub struct TenantRow {
 }
 
 /// Sets a tenant up, active. `wrap` is given the new number and returns the tenant's wrapped DEK.
-pub async fn create_tenant(operator: &PgPool, new: &NewTenant<'_>, wrap: impl FnOnce(TenantNo) -> Vec<u8>) -> Result<TenantNo, StoreError> {
+pub async fn create_tenant(
+    operator: &PgPool,
+    new: &NewTenant<'_>,
+    wrap: impl FnOnce(TenantNo) -> Vec<u8>,
+) -> Result<TenantNo, StoreError> {
     let mut tx = operator.begin().await?;
-    let row = sqlx::query("SELECT nextval(pg_get_serial_sequence('settla.tenants', 'tenant'))::int AS tenant").fetch_one(&mut *tx).await?;
+    let row = sqlx::query("SELECT nextval(pg_get_serial_sequence('settla.tenants', 'tenant'))::int AS tenant")
+        .fetch_one(&mut *tx)
+        .await?;
     let number = crate::row::tenant(&row)?;
     sqlx::query("INSERT INTO tenants (tenant, public_id, slug, name, status, spread_bps, dek_wrapped) VALUES ($1, $2, $3, $4, 'active', $5, $6)")
         .bind(tenant_i32(number))
@@ -66,7 +72,13 @@ pub async fn create_tenant(operator: &PgPool, new: &NewTenant<'_>, wrap: impl Fn
     Ok(number)
 }
 
-async fn terms(tx: &mut Transaction<'_, Postgres>, tenant: TenantNo, currency: Currency, fees: &FeeSchedule, limits: &Limits) -> Result<(), StoreError> {
+async fn terms(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantNo,
+    currency: Currency,
+    fees: &FeeSchedule,
+    limits: &Limits,
+) -> Result<(), StoreError> {
     let bps = |value: u16| i16::try_from(value).map_err(|_| StoreError::Corrupt("bps"));
     sqlx::query(
         "INSERT INTO fee_schedules (tenant, currency, on_ramp_bps, off_ramp_bps, minimum, maximum) VALUES ($1, $2, $3, $4, $5, $6)
@@ -95,7 +107,13 @@ async fn terms(tx: &mut Transaction<'_, Postgres>, tenant: TenantNo, currency: C
     Ok(())
 }
 
-async fn audit(tx: &mut Transaction<'_, Postgres>, tenant: TenantNo, actor: &str, action: &str, object: &str) -> Result<(), StoreError> {
+async fn audit(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantNo,
+    actor: &str,
+    action: &str,
+    object: &str,
+) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO audit_log (id, tenant, at, actor, action, object) VALUES ($1, $2, now(), $3, $4, $5)")
         .bind(Uuid::now_v7())
         .bind(tenant_i32(tenant))
@@ -114,7 +132,9 @@ pub async fn find_tenant(operator: &PgPool, slug: &str) -> Result<Option<TenantR
 
 /// All tenants.
 pub async fn tenants(operator: &PgPool) -> Result<Vec<TenantRow>, StoreError> {
-    let rows = sqlx::query("SELECT tenant, public_id, slug, name, status FROM tenants ORDER BY tenant").fetch_all(operator).await?;
+    let rows = sqlx::query("SELECT tenant, public_id, slug, name, status FROM tenants ORDER BY tenant")
+        .fetch_all(operator)
+        .await?;
     rows.iter()
         .map(|r| {
             Ok(TenantRow {
@@ -171,7 +191,11 @@ pub async fn create_key(operator: &PgPool, new: &NewKey<'_>) -> Result<(), Store
 /// Revokes a key, for good. Returns whether it was active.
 pub async fn revoke_key(operator: &PgPool, id: KeyId, actor: &str) -> Result<bool, StoreError> {
     let mut tx = operator.begin().await?;
-    let row = sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING tenant").bind(id.0).fetch_optional(&mut *tx).await?;
+    let row =
+        sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING tenant")
+            .bind(id.0)
+            .fetch_optional(&mut *tx)
+            .await?;
     let Some(row) = row else { return Ok(false) };
     audit(&mut tx, crate::row::tenant(&row)?, actor, "key.revoke", &id.to_string()).await?;
     tx.commit().await?;
@@ -226,7 +250,11 @@ pub async fn keys(operator: &PgPool, slug: Option<&str>) -> Result<Vec<KeyRow>, 
 
 /// Records a fact that all processes must agree on, or returns the differing one that is recorded already.
 pub async fn agree(operator: &PgPool, name: &str, value: &str) -> Result<Result<(), String>, StoreError> {
-    sqlx::query("INSERT INTO shared_facts (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING").bind(name).bind(value).execute(operator).await?;
+    sqlx::query("INSERT INTO shared_facts (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(name)
+        .bind(value)
+        .execute(operator)
+        .await?;
     let row = sqlx::query("SELECT value FROM shared_facts WHERE name = $1").bind(name).fetch_one(operator).await?;
     let recorded: String = row.try_get("value")?;
     Ok(if recorded == value { Ok(()) } else { Err(recorded) })

@@ -91,19 +91,29 @@ pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), S
 }
 
 /// Where an effect belongs: its tenant, its subject and what is to be done.
-pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<(EffectId, TenantNo, Uuid, Effect)>, StoreError> {
+pub async fn find(
+    worker: &PgPool,
+    effects: &[EffectId],
+) -> Result<Vec<(EffectId, TenantNo, Uuid, Effect)>, StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
-    let rows = sqlx::query("SELECT id, tenant, subject, payload FROM outbox WHERE id = ANY ($1)").bind(ids).fetch_all(worker).await?;
-    rows.iter().map(|r| Ok((EffectId(r.try_get("id")?), tenant(r)?, r.try_get("subject")?, json(r, "payload")?))).collect()
+    let rows = sqlx::query("SELECT id, tenant, subject, payload FROM outbox WHERE id = ANY ($1)")
+        .bind(ids)
+        .fetch_all(worker)
+        .await?;
+    rows.iter()
+        .map(|r| Ok((EffectId(r.try_get("id")?), tenant(r)?, r.try_get("subject")?, json(r, "payload")?)))
+        .collect()
 }
 
 /// Brings the next look at these effects forward to now, because their provider has news.
 pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
-    sqlx::query("UPDATE outbox SET next_at = now() WHERE id = ANY ($1) AND status = 'accepted' AND lease_until IS NULL")
-        .bind(ids)
-        .execute(worker)
-        .await?;
+    sqlx::query(
+        "UPDATE outbox SET next_at = now() WHERE id = ANY ($1) AND status = 'accepted' AND lease_until IS NULL",
+    )
+    .bind(ids)
+    .execute(worker)
+    .await?;
     Ok(())
 }
 

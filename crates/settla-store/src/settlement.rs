@@ -83,8 +83,17 @@ pub async fn gather(worker: &PgPool, limit: i64) -> Result<Gathering, StoreError
 
 impl Gathering {
     /// Writes a closed batch with its members.
-    pub async fn close(&mut self, batch: Uuid, lane: &Lane, members: &[Member], manifest_hash: &[u8]) -> Result<(), StoreError> {
-        let total = members.iter().try_fold(0i128, |sum, m| sum.checked_add(i128::from(m.amount))).ok_or(StoreError::Corrupt("total"))?;
+    pub async fn close(
+        &mut self,
+        batch: Uuid,
+        lane: &Lane,
+        members: &[Member],
+        manifest_hash: &[u8],
+    ) -> Result<(), StoreError> {
+        let total = members
+            .iter()
+            .try_fold(0i128, |sum, m| sum.checked_add(i128::from(m.amount)))
+            .ok_or(StoreError::Corrupt("total"))?;
         sqlx::query(
             "INSERT INTO settlements (batch, chain, provider, token, destination, total, manifest_hash, status, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, 'closed', now(), now())",
@@ -121,7 +130,11 @@ impl Gathering {
 
 /// Batches that are not finished, oldest first.
 pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM settlements WHERE status NOT IN ('done', 'failed') ORDER BY created_at LIMIT $1").bind(limit).fetch_all(worker).await?;
+    let rows =
+        sqlx::query("SELECT * FROM settlements WHERE status NOT IN ('done', 'failed') ORDER BY created_at LIMIT $1")
+            .bind(limit)
+            .fetch_all(worker)
+            .await?;
     rows.iter().map(settlement).collect()
 }
 
@@ -144,7 +157,10 @@ fn settlement(row: &PgRow) -> Result<Settlement, StoreError> {
 
 /// A batch's members, in order of effect id.
 pub async fn members(worker: &PgPool, batch: Uuid) -> Result<Vec<Member>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM settlement_members WHERE batch = $1 ORDER BY effect").bind(batch).fetch_all(worker).await?;
+    let rows = sqlx::query("SELECT * FROM settlement_members WHERE batch = $1 ORDER BY effect")
+        .bind(batch)
+        .fetch_all(worker)
+        .await?;
     rows.iter()
         .map(|r| {
             Ok(Member {

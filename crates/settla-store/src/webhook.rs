@@ -38,7 +38,12 @@ pub struct DueDelivery {
 /// Claims up to `limit` due deliveries for `lease_ms`, oldest first, so that at most `per_endpoint` are under
 /// way to one endpoint: a slow one takes neither all places nor, with all that waits for it, the view of what
 /// waits for others. What was meant for an endpoint that is no longer enabled fails here.
-pub async fn claim(worker: &PgPool, limit: i64, per_endpoint: i64, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
+pub async fn claim(
+    worker: &PgPool,
+    limit: i64,
+    per_endpoint: i64,
+    lease_ms: i64,
+) -> Result<Vec<DueDelivery>, StoreError> {
     let rows = sqlx::query(
         "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
              (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)

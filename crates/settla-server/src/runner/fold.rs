@@ -41,7 +41,9 @@ pub(super) fn keys(envelopes: &[Envelope], tenants: BTreeSet<TenantNo>) -> Keys 
                 keys.bank_entries.insert(credit.entry_id.clone());
                 keys.topup_references.insert((tenant, credit.reference.clone()));
             }
-            Command::CreateWithdrawal(withdrawal) => drop(keys.withdrawal_references.insert((tenant, withdrawal.reference.clone()))),
+            Command::CreateWithdrawal(withdrawal) => {
+                keys.withdrawal_references.insert((tenant, withdrawal.reference.clone()));
+            }
             Command::Report(report) => {
                 keys.effects.insert((tenant, report.effect));
                 keys.transfers.insert((tenant, TransferId(report.subject)));
@@ -56,7 +58,8 @@ pub(super) fn keys(envelopes: &[Envelope], tenants: BTreeSet<TenantNo>) -> Keys 
 
 /// Decides every envelope in order.
 pub(super) fn fold(loaded: &mut Loaded, envelopes: &[Envelope], now: Timestamp) -> Folded {
-    let mut folded = Folded { outcome: Outcome::default(), answers: Vec::with_capacity(envelopes.len()), broken: false };
+    let mut folded =
+        Folded { outcome: Outcome::default(), answers: Vec::with_capacity(envelopes.len()), broken: false };
     for envelope in envelopes {
         let answer = one(loaded, envelope, now, &mut folded);
         folded.answers.push(answer);
@@ -104,7 +107,8 @@ fn remember(loaded: &mut Loaded, envelope: &Envelope, result: &Result<Answer, Re
     let subject = result.as_ref().ok().and_then(subject);
     let recorded = Recorded { fingerprint: fingerprint.clone(), refusal, subject };
     loaded.idempotency.insert((envelope.tenant, key.clone()), recorded);
-    let row = Idempotency { tenant: envelope.tenant, key: key.clone(), fingerprint: fingerprint.clone(), refusal, subject };
+    let row =
+        Idempotency { tenant: envelope.tenant, key: key.clone(), fingerprint: fingerprint.clone(), refusal, subject };
     folded.outcome.idempotency.push(row);
 }
 
@@ -138,7 +142,9 @@ fn replay(world: &World, envelope: &Envelope, recorded: &Recorded, fingerprint: 
             first.updated_at = first.created_at;
             Answer::Transfer(first)
         }),
-        Command::CancelTransfer { .. } => world.transfers.get(&(tenant, TransferId(subject))).map(|t| Answer::Transfer(t.clone())),
+        Command::CancelTransfer { .. } => {
+            world.transfers.get(&(tenant, TransferId(subject))).map(|t| Answer::Transfer(t.clone()))
+        }
         Command::CreateTopup(_) => world.topups.values().find(|t| t.tenant == tenant && t.id.0 == subject).map(|t| {
             let mut first = t.clone();
             first.credited = 0;

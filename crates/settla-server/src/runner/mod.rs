@@ -14,8 +14,9 @@
 //!
 //! Until COMMIT has answered, nobody is told anything. A conflict is tried again as a whole. Any other failure
 //! splits the batch in two, until a single command is left that fails by itself, so one bad command does not
-//! take its neighbours down. A COMMIT whose answer was lost is settled by its marker before anything is tried
-//! again. The memory of a failed batch is dropped.
+//! take its neighbours down. That one is looked at a second time if a constraint refused it: another process
+//! may have written the row (an idempotency key, a bank entry) just after the first look. A COMMIT whose answer
+//! was lost is settled by its marker before anything is tried again. The memory of a failed batch is dropped.
 
 mod fold;
 
@@ -174,7 +175,7 @@ async fn settle(store: &Store, envelopes: &[Envelope]) -> Vec<Result<Decided, Ru
 
 /// One batch, tried again on conflicts and on commits whose outcome was lost.
 async fn apply(store: &Store, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, StoreError> {
-    let mut tries = 0;
+    let (mut tries, mut constraints) = (0, 0);
     loop {
         tries += 1;
         let id = Uuid::now_v7();
@@ -189,7 +190,14 @@ async fn apply(store: &Store, envelopes: &[Envelope]) -> Result<Vec<Result<Decid
                 error
             }
         };
-        let again = matches!(error, StoreError::Retry(_) | StoreError::Unreachable(_));
+        let again = match &error {
+            StoreError::Retry(_) | StoreError::Unreachable(_) => true,
+            StoreError::Constraint(_) => {
+                constraints += 1;
+                envelopes.len() == 1 && constraints == 1
+            }
+            _ => false,
+        };
         if !again || tries >= TRIES_MAX {
             return Err(error);
         }

@@ -12,10 +12,10 @@ use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::TransferState;
 use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
-use settla_server::runner::{Envelope, Runner, RunnerError};
+use settla_server::runner::{Decided, Envelope, Runner, RunnerError};
 use settla_store::batch::SealedParties;
 use settla_store::{books, read};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -39,7 +39,8 @@ async fn a_transfer_goes_from_quote_to_completed() {
     let tenant = ground.funded("acme", 1_000_000).await;
     let wish = ground.wish(tenant, 250_000).await;
     let sealed = SealedParties { recipient_name: Some(b"sealed".to_vec()), ..SealedParties::default() };
-    let envelope = Envelope { sealed: Some((wish.id.0, sealed.clone())), ..keyed(tenant, Command::CreateTransfer(wish), "k") };
+    let envelope =
+        Envelope { sealed: Some((wish.id.0, sealed.clone())), ..keyed(tenant, Command::CreateTransfer(wish), "k") };
     let (answer, replayed) = decided(ground.runner.submit(envelope).await);
     let transfer = transfer_of(answer);
     assert!(!replayed && transfer.state == TransferState::Funded);
@@ -100,14 +101,27 @@ async fn every_command_is_answered_again_as_it_was_the_first_time() {
         ("transfer", [create(&base), create(&base)].map(Command::CreateTransfer)),
         ("refused", [create(&base), spare].map(Command::CreateTransfer)),
         ("cancel", [cancelled.id, cancelled.id].map(|transfer| Command::CancelTransfer { tenant, transfer })),
-        ("no cancel", [TransferId(Uuid::nil()), transfer.id].map(|transfer| Command::CancelTransfer { tenant, transfer })),
+        (
+            "no cancel",
+            [TransferId(Uuid::nil()), transfer.id].map(|transfer| Command::CancelTransfer { tenant, transfer }),
+        ),
         ("topup", [topup(), topup()]),
-        ("withdrawal", [withdrawal(tenant, 100, "rent"), withdrawal(tenant, 100, "rent")].map(Command::CreateWithdrawal)),
-        ("withdrawal refused", [withdrawal(tenant, 100, "rent"), withdrawal(tenant, 7, "new")].map(Command::CreateWithdrawal)),
+        (
+            "withdrawal",
+            [withdrawal(tenant, 100, "rent"), withdrawal(tenant, 100, "rent")].map(Command::CreateWithdrawal),
+        ),
+        (
+            "withdrawal refused",
+            [withdrawal(tenant, 100, "rent"), withdrawal(tenant, 7, "new")].map(Command::CreateWithdrawal),
+        ),
     ]
     .into();
     let order = ["quote", "transfer", "refused", "cancel", "no cancel", "topup", "withdrawal", "withdrawal refused"];
-    let refusals = [("refused", Refusal::QuoteUsed), ("no cancel", Refusal::TransferNotFound), ("withdrawal refused", Refusal::ReferenceUsed)];
+    let refusals = [
+        ("refused", Refusal::QuoteUsed),
+        ("no cancel", Refusal::TransferNotFound),
+        ("withdrawal refused", Refusal::ReferenceUsed),
+    ];
     let refusals: BTreeMap<&str, Refusal> = refusals.into();
 
     let mut first = BTreeMap::new();
@@ -183,7 +197,10 @@ async fn a_key_is_its_tenants_own() {
     }
     // Nor does another's quote or transfer exist for it.
     let stolen = create(&ground.quoted(two, 10_000).await);
-    let came = ground.runner.submit(plain(one, Command::CreateTransfer(settla_domain::decide::CreateTransfer { tenant: one, ..stolen }))).await;
+    let came = ground
+        .runner
+        .submit(plain(one, Command::CreateTransfer(settla_domain::decide::CreateTransfer { tenant: one, ..stolen })))
+        .await;
     assert_eq!(came, Err(Refusal::QuoteNotFound.into()));
     let transfer = ground.transfer(two, 10_000).await.id;
     let came = ground.runner.submit(plain(one, Command::CancelTransfer { tenant: one, transfer })).await;
@@ -208,21 +225,66 @@ async fn sixty_four_duplicates_are_one_transfer() {
     assert_books(&ground.store).await;
 }
 
+/// A credit whose reference nobody has announced.
+fn stray_credit() -> Command {
+    let [_, Command::BankCredit { id, mut credit }] = funding(TenantNo(1), 500) else { panic!() };
+    credit.reference = "happy birthday".to_owned();
+    Command::BankCredit { id, credit }
+}
+
 #[tokio::test]
 async fn money_without_an_owner_goes_to_suspense_once() {
     let ground = Ground::new().await;
-    let tenant = ground.funded("acme", 1_000).await;
-    let Command::BankCredit { id, mut credit } = funding(tenant, 500)[1].clone() else { panic!() };
-    credit.reference = "happy birthday".to_owned();
-    let stray = Command::BankCredit { id, credit };
     let second = Runner::start(open(ground.database.url()).await);
+    let stray = stray_credit();
     let submit = |n: usize| {
         let runner = if n.is_multiple_of(2) { &ground.runner } else { &second };
         runner.submit(plain(TenantNo::PLATFORM, stray.clone()))
     };
     let answers = join_all((0..16).map(submit)).await;
-    let applied = answers.iter().filter(|came| matches!(came, Ok(decided) if decided.answer == Answer::Applied)).count();
-    let nothing = answers.iter().filter(|came| matches!(came, Ok(decided) if decided.answer == Answer::Nothing)).count();
-    assert_eq!((applied, nothing), (1, 15), "{answers:?}");
+    let came = |answer: Answer| answers.iter().filter(|came| came.as_ref().is_ok_and(|d| d.answer == answer)).count();
+    assert_eq!((came(Answer::Applied), came(Answer::Nothing)), (1, 15), "{answers:?}");
+    assert_books(&ground.store).await;
+}
+
+/// Returns when somebody waits for a lock in the database.
+async fn blocked(superuser: &mut PgConnection) {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query(waiting).fetch_one(&mut *superuser).await.unwrap().get::<i64, _>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What no lock of a tenant guards: another process writes the row between our look and our write.
+#[tokio::test]
+async fn a_row_that_another_process_wrote_first_is_seen() {
+    let ground = Ground::new().await;
+    let tenant = ground.funded("acme", 1_000_000).await;
+    let stray = stray_credit();
+    let Command::BankCredit { credit, .. } = &stray else { panic!() };
+    let entry = format!("INSERT INTO settla.bank_entries VALUES ('bank', '{}', now())", credit.entry_id);
+    let key = format!(
+        "INSERT INTO settla.idempotency (tenant, key, fingerprint, created_at) VALUES ({}, 'k', '\\x08', now())",
+        tenant.0
+    );
+    let wish = Command::CreateTransfer(ground.wish(tenant, 10_000).await);
+    let conflict = Err(RunnerError::Refused(Refusal::IdempotencyConflict));
+    let nothing = Ok(Decided { answer: Answer::Nothing, replayed: false });
+    let mut superuser = PgConnection::connect(ground.database.url()).await.unwrap();
+    let mut other = PgConnection::connect(ground.database.url()).await.unwrap();
+    for (statement, envelope, answer) in
+        [(entry, plain(TenantNo::PLATFORM, stray), nothing), (key, keyed(tenant, wish, "k"), conflict)]
+    {
+        let mut tx = other.begin().await.unwrap();
+        sqlx::raw_sql(&statement).execute(&mut *tx).await.unwrap();
+        let commit = async {
+            blocked(&mut superuser).await;
+            tx.commit().await.unwrap();
+        };
+        let (came, ()) = tokio::join!(ground.runner.submit(envelope), commit);
+        assert_eq!(came, answer);
+    }
+    assert_eq!(number(&ground.store, "SELECT count(*) FROM transfers").await, 0);
     assert_books(&ground.store).await;
 }

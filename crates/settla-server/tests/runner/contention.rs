@@ -86,7 +86,10 @@ async fn events_of_a_tenant_are_numbered_without_gaps() {
     for row in rows {
         // A top-up, 80 times funded, on-ramping, settling, off-ramping and completed.
         let events = 1 + 80 * 5;
-        assert_eq!([row.get::<i64, _>(1), row.get(2), row.get(3), row.get(4), row.get(5)], [events, events, 1, events, events]);
+        assert_eq!(
+            [row.get::<i64, _>(1), row.get(2), row.get(3), row.get(4), row.get(5)],
+            [events, events, 1, events, events]
+        );
         assert!(row.get::<bool, _>(6), "numbered against the order of time");
     }
     assert_books(&ground.store).await;
@@ -103,8 +106,12 @@ async fn what_is_cancelled_is_never_claimed() {
     let (mut cancelled_in_all, mut claimed_in_all) = (0, 0);
     for _ in 0..ROUNDS_MAX {
         let made = join_all(creates(&ground, tenant, RACES).await.into_iter().map(|e| ground.runner.submit(e))).await;
-        let transfers: Vec<_> = made.into_iter().map(|came| crate::ground::transfer_of(came.unwrap().answer).id).collect();
-        let cancels = transfers.iter().rev().map(|transfer| plain(tenant, Command::CancelTransfer { tenant, transfer: *transfer }));
+        let transfers: Vec<_> =
+            made.into_iter().map(|came| crate::ground::transfer_of(came.unwrap().answer).id).collect();
+        let cancels = transfers
+            .iter()
+            .rev()
+            .map(|transfer| plain(tenant, Command::CancelTransfer { tenant, transfer: *transfer }));
         let claims = async {
             let mut mine = Vec::new();
             loop {
@@ -133,6 +140,9 @@ async fn what_is_cancelled_is_never_claimed() {
             break;
         }
     }
-    assert!(cancelled_in_all > 0 && claimed_in_all > 0, "no race: {cancelled_in_all} cancelled, {claimed_in_all} claimed");
+    assert!(
+        cancelled_in_all > 0 && claimed_in_all > 0,
+        "no race: {cancelled_in_all} cancelled, {claimed_in_all} claimed"
+    );
     assert_books(&ground.store).await;
 }

@@ -3,7 +3,7 @@
 use crate::ground::{keyed, plain, transfer_of};
 use crate::support::{check::assert_books, create, funding, quote, tenant};
 use futures_util::stream::{self, StreamExt};
-use settla_devkit::{Postgres, PostgresSettings, TestFolder};
+use settla_devkit::{Postgres, PostgresSettings, TestFolder, rounds};
 use settla_domain::decide::Command;
 use settla_domain::id::TransferId;
 use settla_domain::quote::Quote;
@@ -13,10 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
-const TRANSFERS: usize = 300;
+/// Transfers between one kill and the next.
+const TRANSFERS: usize = 120;
 const AT_A_TIME: usize = 24;
-/// After so many acknowledged transfers it is killed.
-const KILLED_AT: [usize; 2] = [60, 160];
 
 /// Asks until there is an answer, as a tenant would: always with the same key.
 async fn persist(runner: &Runner, quote: &Quote) -> TransferId {
@@ -41,7 +40,9 @@ async fn what_was_acknowledged_is_there_once() {
     for command in funding(tenant, 1_000_000_000) {
         runner.submit(plain(tenant, command)).await.unwrap();
     }
-    let quotes: Vec<Quote> = (0..TRANSFERS).map(|_| quote(tenant, 10_000)).collect();
+    let kills = rounds(1, 10) as usize;
+    let all = TRANSFERS * (kills + 1);
+    let quotes: Vec<Quote> = (0..all).map(|_| quote(tenant, 10_000)).collect();
     let kept = quotes.iter().map(|quote| runner.submit(plain(tenant, Command::CreateQuote(quote.clone()))));
     assert!(futures_util::future::join_all(kept).await.iter().all(Result::is_ok));
 
@@ -57,27 +58,21 @@ async fn what_was_acknowledged_is_there_once() {
         .collect::<Vec<_>>();
     let killer = async {
         let mut cluster = first.clone();
-        for killed_at in KILLED_AT {
-            while acknowledged.load(Ordering::SeqCst) < killed_at {
+        for kill in 0..kills {
+            while acknowledged.load(Ordering::SeqCst) < TRANSFERS * kill + TRANSFERS / 2 {
                 progress.notified().await;
             }
-            let t = std::time::Instant::now();
             cluster.kill().await.unwrap();
-            eprintln!("killed {:?}", t.elapsed());
             cluster = Postgres::start(folder.path(), PostgresSettings::DURABLE).await.unwrap();
             assert!(!cluster.child().was_attached());
-            eprintln!("up {:?}", t.elapsed());
-            let n = acknowledged.load(Ordering::SeqCst);
-            while acknowledged.load(Ordering::SeqCst) == n { progress.notified().await; }
-            eprintln!("goes on {:?}", t.elapsed());
         }
     };
     let (told, ()) = tokio::join!(tenants, killer);
 
     let told: BTreeSet<TransferId> = told.into_iter().collect();
-    assert_eq!(told.len(), TRANSFERS);
-    let stored = read::transfers(&store.app, tenant, None, None, None, 2 * TRANSFERS as i64).await.unwrap();
+    assert_eq!(told.len(), all);
+    let stored = read::transfers(&store.app, tenant, None, None, None, 2 * all as i64).await.unwrap();
     assert_eq!(stored.iter().map(|transfer| transfer.id).collect::<BTreeSet<_>>(), told);
-    assert_eq!(stored.len(), TRANSFERS);
+    assert_eq!(stored.len(), all);
     assert_books(&store).await;
 }

@@ -27,7 +27,10 @@ async fn duplicates_in_one_batch_are_one_command() {
     assert_eq!(answers.pop(), Some(Err(Refusal::QuoteUsed.into())));
     let answers: Vec<_> = answers.into_iter().map(decided).collect();
     assert!(answers.iter().all(|(answer, _)| *answer == answers[0].0));
-    assert_eq!(answers.iter().map(|(_, replayed)| *replayed).collect::<Vec<_>>(), [vec![false], vec![true; 9]].concat());
+    assert_eq!(
+        answers.iter().map(|(_, replayed)| *replayed).collect::<Vec<_>>(),
+        [vec![false], vec![true; 9]].concat()
+    );
     assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM transfers").await, 1);
     assert_books(&wired.ground.store).await;
 }
@@ -67,7 +70,11 @@ async fn a_command_that_fails_does_so_alone() {
     let wired = Wired::new().await;
     let ground = &wired.ground;
     let tenant = ground.funded("acme", 10_000_000).await;
-    let victims = [ground.transfer(tenant, 10_000).await, ground.transfer(tenant, 10_000).await, ground.transfer(tenant, 10_000).await];
+    let victims = [
+        ground.transfer(tenant, 10_000).await,
+        ground.transfer(tenant, 10_000).await,
+        ground.transfer(tenant, 10_000).await,
+    ];
     let delivered = |n: usize, minor: i128| {
         let usdc = victims[n].terms.bought.currency;
         let finding = Finding::Delivered { amount: Money::new(usdc, minor), tx: "0x01".to_owned() };
@@ -75,9 +82,9 @@ async fn a_command_that_fails_does_so_alone() {
     };
     let taken = CreateTransfer { id: victims[0].id, ..ground.wish(tenant, 10_000).await };
     let poison = [
-        delivered(0, 1_000_000_000_000_001),       // above the largest posting
-        delivered(1, i128::from(i64::MAX) + 1),    // above what the column holds
-        delivered(2, -1),                          // a negative posting
+        delivered(0, 1_000_000_000_000_001),                    // above the largest posting
+        delivered(1, i128::from(i64::MAX) + 1),                 // above what the column holds
+        delivered(2, -1),                                       // a negative posting
         keyed(tenant, Command::CreateTransfer(taken), "taken"), // an id that exists
     ];
     let mut envelopes = Vec::new();

@@ -2,8 +2,8 @@
 
 use crate::ground::{Wired, keyed, plain, transfer_of};
 use crate::proxy::Trips;
-use crate::support::{create, findings_to_completion, funding, pence, quote};
 use crate::support::{check::assert_books, now};
+use crate::support::{create, findings_to_completion, funding, pence, quote};
 use futures_util::future::join_all;
 use settla_domain::decide::Command;
 use settla_domain::event::EVENT_TYPES;
@@ -30,7 +30,8 @@ async fn tenant(wired: &Wired) -> TenantNo {
         status: "enabled".to_owned(),
         created_at: now(),
     };
-    let first = Idempotency { tenant, key: "endpoint".to_owned(), fingerprint: vec![], refusal: None, subject: Some(id) };
+    let first =
+        Idempotency { tenant, key: "endpoint".to_owned(), fingerprint: vec![], refusal: None, subject: Some(id) };
     let new = NewEndpoint { row: &row, secret_sealed: b"", endpoints_max: 1, actor: "key", request_id: "r" };
     read::create_endpoint(&wired.ground.store.app, &first, &new).await.unwrap();
     tenant

@@ -89,7 +89,8 @@ async fn positions(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), 
         return Ok(());
     }
     // Not locked: only the holder of the tenant's lock changes them.
-    let rows = sqlx::query("SELECT * FROM positions WHERE tenant = ANY ($1)").bind(&numbers).fetch_all(&mut **tx).await?;
+    let rows =
+        sqlx::query("SELECT * FROM positions WHERE tenant = ANY ($1)").bind(&numbers).fetch_all(&mut **tx).await?;
     for row in rows {
         loaded.world.positions.insert((tenant(&row)?, currency(&row, "currency")?), position(&row)?);
     }
@@ -311,7 +312,10 @@ async fn bank_entries(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(
         return Ok(());
     }
     let ids: Vec<&str> = keys.bank_entries.iter().map(String::as_str).collect();
-    let rows = sqlx::query("SELECT entry_id FROM bank_entries WHERE bank = 'bank' AND entry_id = ANY ($1)").bind(&ids).fetch_all(&mut **tx).await?;
+    let rows = sqlx::query("SELECT entry_id FROM bank_entries WHERE bank = 'bank' AND entry_id = ANY ($1)")
+        .bind(&ids)
+        .fetch_all(&mut **tx)
+        .await?;
     for row in rows {
         loaded.world.bank_entries.insert(row.try_get("entry_id")?);
     }

@@ -18,6 +18,7 @@
 //! of a statement nor the number of plans grows with the batch.
 
 mod load;
+mod touched;
 mod write;
 
 use crate::StoreError;

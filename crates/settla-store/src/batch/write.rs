@@ -2,19 +2,16 @@
 //! statement, so the number of statements does not depend on the number of commands.
 
 use super::Loaded;
+use super::touched::Touched;
 use crate::StoreError;
 use crate::row::{minor_i64, tenant_i32, to_json};
 use settla_domain::effect::EffectStatus;
-use settla_domain::event::Event;
-use settla_domain::id::{EffectId, QuoteId, TransferId, WithdrawalId};
-use settla_domain::money::Currency;
-use settla_domain::posting::Posting;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::{Change, World};
 use sqlx::{Postgres, Transaction};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -81,59 +78,13 @@ pub struct Outcome {
     pub audit: Vec<Audit>,
 }
 
-/// Which rows the changes touch.
-#[derive(Default)]
-struct Touched<'a> {
-    new_quotes: BTreeSet<(TenantNo, QuoteId)>,
-    used_quotes: BTreeSet<(TenantNo, QuoteId)>,
-    new_transfers: BTreeSet<(TenantNo, TransferId)>,
-    changed_transfers: BTreeSet<(TenantNo, TransferId)>,
-    topups: BTreeSet<&'a str>,
-    withdrawals: BTreeSet<(TenantNo, WithdrawalId)>,
-    positions: BTreeSet<(TenantNo, Currency)>,
-    postings: Vec<&'a Posting>,
-    bank_entries: Vec<&'a str>,
-    new_effects: BTreeMap<EffectId, &'a settla_domain::effect::EffectOrder>,
-    moved_effects: BTreeSet<(TenantNo, EffectId)>,
-    events: Vec<&'a Event>,
-}
-
-impl<'a> Touched<'a> {
-    fn by(changes: &'a [Change]) -> Self {
-        let mut touched = Self::default();
-        for change in changes {
-            touched.note(change);
-        }
-        touched.used_quotes = &touched.used_quotes - &touched.new_quotes;
-        touched.changed_transfers = &touched.changed_transfers - &touched.new_transfers;
-        touched.moved_effects.retain(|(_, id)| !touched.new_effects.contains_key(id));
-        touched
-    }
-
-    fn note(&mut self, change: &'a Change) {
-        match change {
-            Change::QuoteCreated(q) => drop(self.new_quotes.insert((q.tenant, q.id))),
-            Change::QuoteUsed(tenant, id) => drop(self.used_quotes.insert((*tenant, *id))),
-            Change::TransferCreated(t) => drop(self.new_transfers.insert((t.tenant, t.id))),
-            Change::TransferChanged(t) => drop(self.changed_transfers.insert((t.tenant, t.id))),
-            Change::TopupCreated(t) | Change::TopupChanged(t) => drop(self.topups.insert(&t.reference)),
-            Change::WithdrawalCreated(w) | Change::WithdrawalChanged(w) => drop(self.withdrawals.insert((w.tenant, w.id))),
-            Change::BankEntryApplied(id) => self.bank_entries.push(id),
-            Change::Posted(posting) => {
-                self.postings.push(posting);
-                if [posting.debit, posting.credit].iter().any(|account| account.owner() == posting.tenant && posting.tenant != TenantNo::PLATFORM) {
-                    self.positions.insert((posting.tenant, posting.amount.currency));
-                }
-            }
-            Change::UsageChanged(tenant, currency, _) => drop(self.positions.insert((*tenant, *currency))),
-            Change::EffectOrdered(order) => drop(self.new_effects.insert(order.id, order)),
-            Change::EffectMoved(tenant, id, _) => drop(self.moved_effects.insert((*tenant, *id))),
-            Change::Happened(event) => self.events.push(event),
-        }
-    }
-}
-
-pub(super) async fn write(tx: &mut Tx, id: Uuid, outcome: &Outcome, loaded: &Loaded, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn write(
+    tx: &mut Tx,
+    id: Uuid,
+    outcome: &Outcome,
+    loaded: &Loaded,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let world = &loaded.world;
     let touched = Touched::by(&outcome.changes);
     let at = now.to_datetime();
@@ -171,7 +122,8 @@ async fn quotes(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(),
         .await?;
     }
     if !touched.used_quotes.is_empty() {
-        let (tenants, ids): (Vec<i32>, Vec<Uuid>) = touched.used_quotes.iter().map(|(t, id)| (tenant_i32(*t), id.0)).unzip();
+        let (tenants, ids): (Vec<i32>, Vec<Uuid>) =
+            touched.used_quotes.iter().map(|(t, id)| (tenant_i32(*t), id.0)).unzip();
         sqlx::query("UPDATE quotes q SET used = true FROM unnest($1::int[], $2::uuid[]) k (tenant, id) WHERE q.tenant = k.tenant AND q.id = k.id")
             .bind(tenants)
             .bind(ids)
@@ -186,7 +138,9 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     if new.is_empty() {
         return Ok(());
     }
-    let json = |f: fn(&settla_domain::transfer::Transfer) -> Result<serde_json::Value, StoreError>| new.iter().map(|t| f(t)).collect::<Result<Vec<_>, _>>();
+    let json = |f: fn(&settla_domain::transfer::Transfer) -> Result<serde_json::Value, StoreError>| {
+        new.iter().map(|t| f(t)).collect::<Result<Vec<_>, _>>()
+    };
     sqlx::query(
         "INSERT INTO transfers (tenant, id, quote, reference, beneficiary, terms, debit_currency, debit_amount,
              destination_currency, destination_amount, state, version, progress, created_at, updated_at)
@@ -222,7 +176,8 @@ async fn sealed(tx: &mut Tx, outcome: &Outcome) -> Result<(), StoreError> {
         return Ok(());
     }
     let rows = &outcome.sealed;
-    let column = |f: fn(&SealedParties) -> &Option<Vec<u8>>| rows.iter().map(|(_, _, s)| f(s).as_deref()).collect::<Vec<_>>();
+    let column =
+        |f: fn(&SealedParties) -> &Option<Vec<u8>>| rows.iter().map(|(_, _, s)| f(s).as_deref()).collect::<Vec<_>>();
     sqlx::query(
         "INSERT INTO personal_data (tenant, subject, sender_name, sender_account, recipient_name, recipient_account, recipient_bank)
          SELECT * FROM unnest($1::int[], $2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])",
@@ -335,7 +290,11 @@ async fn positions(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<
     if touched.positions.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = touched.positions.iter().map(|(tenant, currency)| (tenant, currency, world.position(*tenant, *currency))).collect();
+    let rows: Vec<_> = touched
+        .positions
+        .iter()
+        .map(|(tenant, currency)| (tenant, currency, world.position(*tenant, *currency)))
+        .collect();
     sqlx::query(
         "INSERT INTO positions (tenant, currency, available, held, in_transit, usage_day, usage_day_total, usage_pending)
          SELECT * FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bigint[], $8::bigint[])
@@ -387,7 +346,12 @@ async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: Offs
 }
 
 /// A finding ends the lease of whoever had the effect; one that was only taken is asked after later.
-async fn moved_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: OffsetDateTime) -> Result<(), StoreError> {
+async fn moved_effects(
+    tx: &mut Tx,
+    touched: &Touched<'_>,
+    world: &World,
+    at: OffsetDateTime,
+) -> Result<(), StoreError> {
     if touched.moved_effects.is_empty() {
         return Ok(());
     }
@@ -414,10 +378,16 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     let mut rows = Vec::with_capacity(touched.events.len());
     let mut deliveries = Vec::new();
     for event in &touched.events {
-        let sequence = sequences.entry(event.tenant).or_insert_with(|| loaded.sequences.get(&event.tenant).copied().unwrap_or(0));
+        let sequence =
+            sequences.entry(event.tenant).or_insert_with(|| loaded.sequences.get(&event.tenant).copied().unwrap_or(0));
         *sequence += 1;
         let id = Uuid::now_v7();
-        let wanting = loaded.endpoints.get(&event.tenant).into_iter().flatten().filter(|e| e.events.iter().any(|kind| kind == event.kind));
+        let wanting = loaded
+            .endpoints
+            .get(&event.tenant)
+            .into_iter()
+            .flatten()
+            .filter(|e| e.events.iter().any(|kind| kind == event.kind));
         deliveries.extend(wanting.map(|endpoint| (Uuid::now_v7(), event.tenant, endpoint.id, *sequence, id)));
         rows.push((*event, *sequence, id));
     }
@@ -499,7 +469,12 @@ async fn audit(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Result<(),
     Ok(())
 }
 
-async fn bank_entries_and_marker(tx: &mut Tx, touched: &Touched<'_>, id: Uuid, at: OffsetDateTime) -> Result<(), StoreError> {
+async fn bank_entries_and_marker(
+    tx: &mut Tx,
+    touched: &Touched<'_>,
+    id: Uuid,
+    at: OffsetDateTime,
+) -> Result<(), StoreError> {
     sqlx::query(
         "WITH marker AS (INSERT INTO commit_markers (batch, committed) VALUES ($1, true))
          INSERT INTO bank_entries (bank, entry_id, applied_at) SELECT 'bank', entry, $3 FROM unnest($2::text[]) entry",

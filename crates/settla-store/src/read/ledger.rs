@@ -34,7 +34,14 @@ pub struct PostingRow {
 }
 
 /// The tenant's postings before a number, newest first.
-pub async fn postings(app: &PgPool, tenant: TenantNo, subject: Option<Uuid>, account: Option<(AccountId, &str)>, before: Option<i64>, limit: i64) -> Result<Vec<PostingRow>, StoreError> {
+pub async fn postings(
+    app: &PgPool,
+    tenant: TenantNo,
+    subject: Option<Uuid>,
+    account: Option<(AccountId, &str)>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<PostingRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     // One text a filter, so that each has its own plan and index.
     let filter = match (subject, account) {
@@ -42,7 +49,8 @@ pub async fn postings(app: &PgPool, tenant: TenantNo, subject: Option<Uuid>, acc
         (None, Some(_)) => "AND $3::uuid IS NULL AND (debit = $4 OR credit = $4) AND currency = $5",
         (None, None) => "AND $3::uuid IS NULL AND $4::uuid IS NULL AND $5::text IS NULL",
     };
-    let statement = format!("SELECT * FROM postings WHERE tenant = $1 AND sequence < $2 {filter} ORDER BY sequence DESC LIMIT $6");
+    let statement =
+        format!("SELECT * FROM postings WHERE tenant = $1 AND sequence < $2 {filter} ORDER BY sequence DESC LIMIT $6");
     let rows = sqlx::query(&statement)
         .bind(tenant_i32(tenant))
         .bind(before.unwrap_or(i64::MAX))

@@ -11,4 +11,7 @@ pub use ledger::{PostingRow, postings};
 pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
 pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};
 pub use treasury::{positions, topups, withdrawals};
-pub use webhook::{AttemptRow, DeliveryRow, EndpointRow, NewEndpoint, EndpointMade, create_endpoint, delete_endpoint, deliveries, endpoint, endpoints};
+pub use webhook::{
+    AttemptRow, DeliveryRow, EndpointMade, EndpointRow, NewEndpoint, create_endpoint, delete_endpoint, deliveries,
+    endpoint, endpoints,
+};

@@ -22,8 +22,13 @@ pub struct KeyMatch {
 
 /// Looks a key up by its hash.
 pub async fn find_api_key(app: &PgPool, hash: &[u8], environment: &str) -> Result<Option<KeyMatch>, StoreError> {
-    let row = sqlx::query("SELECT id, tenant, scopes FROM find_api_key($1, $2)").bind(hash).bind(environment).fetch_optional(app).await?;
-    row.map(|r| Ok(KeyMatch { id: KeyId(r.try_get("id")?), tenant: tenant(&r)?, scopes: r.try_get("scopes")? })).transpose()
+    let row = sqlx::query("SELECT id, tenant, scopes FROM find_api_key($1, $2)")
+        .bind(hash)
+        .bind(environment)
+        .fetch_optional(app)
+        .await?;
+    row.map(|r| Ok(KeyMatch { id: KeyId(r.try_get("id")?), tenant: tenant(&r)?, scopes: r.try_get("scopes")? }))
+        .transpose()
 }
 
 /// A tenant with what was agreed.

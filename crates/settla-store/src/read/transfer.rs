@@ -16,19 +16,34 @@ use uuid::Uuid;
 /// One quote.
 pub async fn quote(app: &PgPool, tenant: TenantNo, id: QuoteId) -> Result<Option<Quote>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
-    let row = sqlx::query("SELECT * FROM quotes WHERE tenant = $1 AND id = $2").bind(tenant_i32(tenant)).bind(id.0).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM quotes WHERE tenant = $1 AND id = $2")
+        .bind(tenant_i32(tenant))
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     row.as_ref().map(batch::quote).transpose()
 }
 
 /// One transfer.
 pub async fn transfer(app: &PgPool, tenant: TenantNo, id: TransferId) -> Result<Option<Transfer>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
-    let row = sqlx::query("SELECT * FROM transfers WHERE tenant = $1 AND id = $2").bind(tenant_i32(tenant)).bind(id.0).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM transfers WHERE tenant = $1 AND id = $2")
+        .bind(tenant_i32(tenant))
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     row.as_ref().map(batch::transfer).transpose()
 }
 
 /// Transfers before `before`, newest first.
-pub async fn transfers(app: &PgPool, tenant: TenantNo, state: Option<TransferState>, reference: Option<&str>, before: Option<Uuid>, limit: i64) -> Result<Vec<Transfer>, StoreError> {
+pub async fn transfers(
+    app: &PgPool,
+    tenant: TenantNo,
+    state: Option<TransferState>,
+    reference: Option<&str>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Transfer>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let rows = sqlx::query(
         "SELECT * FROM transfers WHERE tenant = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR reference = $3)
@@ -60,15 +75,23 @@ pub struct EventRow {
 }
 
 /// Events of a subject after a number, oldest first.
-pub async fn event_rows(app: &PgPool, tenant: TenantNo, subject: Uuid, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+pub async fn event_rows(
+    app: &PgPool,
+    tenant: TenantNo,
+    subject: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<EventRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
-    let rows = sqlx::query("SELECT * FROM events WHERE tenant = $1 AND subject = $2 AND sequence > $3 ORDER BY sequence LIMIT $4")
-        .bind(tenant_i32(tenant))
-        .bind(subject)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&mut *tx)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT * FROM events WHERE tenant = $1 AND subject = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
+    )
+    .bind(tenant_i32(tenant))
+    .bind(subject)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
     rows.iter()
         .map(|r| {
             Ok(EventRow {
@@ -94,7 +117,11 @@ pub struct SealedRow {
 /// Sealed personal data of several subjects of one tenant.
 pub async fn personal_data(app: &PgPool, tenant: TenantNo, subjects: &[Uuid]) -> Result<Vec<SealedRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
-    let rows = sqlx::query("SELECT * FROM personal_data WHERE tenant = $1 AND subject = ANY ($2)").bind(tenant_i32(tenant)).bind(subjects).fetch_all(&mut *tx).await?;
+    let rows = sqlx::query("SELECT * FROM personal_data WHERE tenant = $1 AND subject = ANY ($2)")
+        .bind(tenant_i32(tenant))
+        .bind(subjects)
+        .fetch_all(&mut *tx)
+        .await?;
     rows.iter()
         .map(|r| {
             let parties = batch::SealedParties {

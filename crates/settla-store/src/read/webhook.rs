@@ -61,14 +61,24 @@ pub enum EndpointMade {
 }
 
 /// Makes an endpoint with its idempotency row and audit entry, unless the key was used before.
-pub async fn create_endpoint(app: &PgPool, first: &Idempotency, new: &NewEndpoint<'_>) -> Result<EndpointMade, StoreError> {
+pub async fn create_endpoint(
+    app: &PgPool,
+    first: &Idempotency,
+    new: &NewEndpoint<'_>,
+) -> Result<EndpointMade, StoreError> {
     let mut tx = tenant_tx::begin(app, first.tenant).await?;
     if let Some(recorded) = claim_key(&mut tx, first).await? {
         return Ok(EndpointMade::Recorded(recorded));
     }
     // One at a time within the tenant, so that what is counted stays so.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('webhook_endpoints', $1))").bind(i64::from(first.tenant.0)).execute(&mut *tx).await?;
-    let row = sqlx::query("SELECT count(*) AS n FROM webhook_endpoints WHERE tenant = $1 AND status <> 'deleted'").bind(tenant_i32(first.tenant)).fetch_one(&mut *tx).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('webhook_endpoints', $1))")
+        .bind(i64::from(first.tenant.0))
+        .execute(&mut *tx)
+        .await?;
+    let row = sqlx::query("SELECT count(*) AS n FROM webhook_endpoints WHERE tenant = $1 AND status <> 'deleted'")
+        .bind(tenant_i32(first.tenant))
+        .fetch_one(&mut *tx)
+        .await?;
     if row.try_get::<i64, _>("n")? >= new.endpoints_max {
         return Ok(EndpointMade::TooMany);
     }
@@ -102,11 +112,22 @@ async fn claim_key(tx: &mut Tx, first: &Idempotency) -> Result<Option<Recorded>,
     if done.rows_affected() == 1 {
         return Ok(None);
     }
-    let row = sqlx::query("SELECT fingerprint, subject FROM idempotency WHERE tenant = $1 AND key = $2").bind(tenant_i32(first.tenant)).bind(&first.key).fetch_one(&mut **tx).await?;
+    let row = sqlx::query("SELECT fingerprint, subject FROM idempotency WHERE tenant = $1 AND key = $2")
+        .bind(tenant_i32(first.tenant))
+        .bind(&first.key)
+        .fetch_one(&mut **tx)
+        .await?;
     Ok(Some(Recorded { fingerprint: row.try_get("fingerprint")?, refusal: None, subject: row.try_get("subject")? }))
 }
 
-async fn audit(tx: &mut Tx, tenant: TenantNo, actor: &str, action: &str, object: Uuid, request_id: &str) -> Result<(), StoreError> {
+async fn audit(
+    tx: &mut Tx,
+    tenant: TenantNo,
+    actor: &str,
+    action: &str,
+    object: Uuid,
+    request_id: &str,
+) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO audit_log (id, tenant, at, actor, action, object, request_id) VALUES ($1, $2, now(), $3, $4, $5, $6)")
         .bind(Uuid::now_v7())
         .bind(tenant_i32(tenant))
@@ -122,12 +143,21 @@ async fn audit(tx: &mut Tx, tenant: TenantNo, actor: &str, action: &str, object:
 /// One endpoint, deleted ones included.
 pub async fn endpoint(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option<EndpointRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
-    let row = sqlx::query("SELECT * FROM webhook_endpoints WHERE tenant = $1 AND id = $2").bind(tenant_i32(tenant)).bind(id).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM webhook_endpoints WHERE tenant = $1 AND id = $2")
+        .bind(tenant_i32(tenant))
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
     row.as_ref().map(endpoint_row).transpose()
 }
 
 /// Endpoints before `before`, newest first.
-pub async fn endpoints(app: &PgPool, tenant: TenantNo, before: Option<Uuid>, limit: i64) -> Result<Vec<EndpointRow>, StoreError> {
+pub async fn endpoints(
+    app: &PgPool,
+    tenant: TenantNo,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<EndpointRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let rows = sqlx::query("SELECT * FROM webhook_endpoints WHERE tenant = $1 AND status <> 'deleted' AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3")
         .bind(tenant_i32(tenant))
@@ -140,16 +170,34 @@ pub async fn endpoints(app: &PgPool, tenant: TenantNo, before: Option<Uuid>, lim
 
 /// Deletes an endpoint; its pending deliveries fail. Returns whether the endpoint was there, or what the key
 /// was used for before.
-pub async fn delete_endpoint(app: &PgPool, first: &Idempotency, id: Uuid, actor: &str, request_id: &str) -> Result<Result<bool, Recorded>, StoreError> {
+pub async fn delete_endpoint(
+    app: &PgPool,
+    first: &Idempotency,
+    id: Uuid,
+    actor: &str,
+    request_id: &str,
+) -> Result<Result<bool, Recorded>, StoreError> {
     let mut tx = tenant_tx::begin(app, first.tenant).await?;
     if let Some(recorded) = claim_key(&mut tx, first).await? {
         return Ok(Err(recorded));
     }
-    let done = sqlx::query("UPDATE webhook_endpoints SET status = 'deleted' WHERE tenant = $1 AND id = $2 AND status <> 'deleted'").bind(tenant_i32(first.tenant)).bind(id).execute(&mut *tx).await?;
+    let done = sqlx::query(
+        "UPDATE webhook_endpoints SET status = 'deleted' WHERE tenant = $1 AND id = $2 AND status <> 'deleted'",
+    )
+    .bind(tenant_i32(first.tenant))
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
     if done.rows_affected() == 0 {
         return Ok(Ok(false));
     }
-    sqlx::query("UPDATE webhook_deliveries SET status = 'failed' WHERE tenant = $1 AND endpoint = $2 AND status = 'pending'").bind(tenant_i32(first.tenant)).bind(id).execute(&mut *tx).await?;
+    sqlx::query(
+        "UPDATE webhook_deliveries SET status = 'failed' WHERE tenant = $1 AND endpoint = $2 AND status = 'pending'",
+    )
+    .bind(tenant_i32(first.tenant))
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
     audit(&mut tx, first.tenant, actor, "webhook_endpoint.delete", id, request_id).await?;
     tx.commit().await?;
     Ok(Ok(true))
@@ -190,7 +238,12 @@ pub struct AttemptRow {
 }
 
 /// Deliveries before `before`, newest first.
-pub async fn deliveries(app: &PgPool, tenant: TenantNo, before: Option<Uuid>, limit: i64) -> Result<Vec<DeliveryRow>, StoreError> {
+pub async fn deliveries(
+    app: &PgPool,
+    tenant: TenantNo,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<DeliveryRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let rows = sqlx::query(
         "SELECT d.id, d.endpoint, d.event_id, e.kind, d.status, d.next_at, d.created_at,

@@ -74,7 +74,16 @@ async fn postings_and_audit_entries_are_never_changed_by_anybody() {
     let life = live(&store, "acme").await;
     store.close().await;
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
-    let roles = ["none", "settla_owner", "settla_auth", "settla_runner", "settla_app", "settla_worker", "settla_operator", "settla_auditor"];
+    let roles = [
+        "none",
+        "settla_owner",
+        "settla_auth",
+        "settla_runner",
+        "settla_app",
+        "settla_worker",
+        "settla_operator",
+        "settla_auditor",
+    ];
     for table in ["settla.postings", "settla.audit_log"] {
         for role in roles {
             for statement in [
@@ -85,7 +94,9 @@ async fn postings_and_audit_entries_are_never_changed_by_anybody() {
                 format!("TRUNCATE {table} CASCADE"),
             ] {
                 let tenant = life.tenant.0;
-                let begin = format!("BEGIN; SET LOCAL ROLE {role}; SET LOCAL settla.tenant = '{tenant}'; SET LOCAL settla.tenants = '{{{tenant}}}'");
+                let begin = format!(
+                    "BEGIN; SET LOCAL ROLE {role}; SET LOCAL settla.tenant = '{tenant}'; SET LOCAL settla.tenants = '{{{tenant}}}'"
+                );
                 sqlx::raw_sql(&begin).execute(&mut superuser).await.unwrap();
                 let error = sqlx::raw_sql(&statement).execute(&mut superuser).await.unwrap_err();
                 sqlx::raw_sql("ROLLBACK").execute(&mut superuser).await.unwrap();
@@ -125,10 +136,14 @@ async fn a_quote_carries_one_transfer() {
     // And by the engine, when it is asked.
     let second = quote(tenant, 10_000);
     let creates = [create(&second), create(&second)].map(Command::CreateTransfer);
-    let answers =
-        apply_with(&store, tenant, &[vec![Command::CreateQuote(second)], creates.to_vec()].concat(), Outcome::default())
-            .await
-            .unwrap();
+    let answers = apply_with(
+        &store,
+        tenant,
+        &[vec![Command::CreateQuote(second)], creates.to_vec()].concat(),
+        Outcome::default(),
+    )
+    .await
+    .unwrap();
     assert!(matches!(answers[1], Ok(Answer::Transfer(_))));
     assert_eq!(answers[2], Err(settla_domain::refusal::Refusal::QuoteUsed));
     assert_books(&store).await;

@@ -2,9 +2,9 @@
 
 use crate::support::open;
 use settla_devkit::TestDatabase;
+use settla_store::Store;
 use settla_store::inbox::{self, InboxEvent};
 use sqlx::Row;
-use settla_store::Store;
 
 fn event(provider: &str, event_id: &str) -> InboxEvent {
     let body = serde_json::json!({ "id": event_id });

@@ -9,10 +9,10 @@ use settla_domain::decide::{Answer, Command};
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
+use settla_store::Store;
 use settla_store::batch::Outcome;
 use settla_store::outbox::{self, Claim};
-use settla_store::{Store, StoreError};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -160,34 +160,4 @@ async fn news_brings_an_enquiry_forward_unless_somebody_is_at_it() {
     assert!(claims.len() == 1 && claims[0].accepted);
     outbox::hasten(&store.worker, &[effect]).await.unwrap();
     assert!(claim(&store, LONG_MS).await.is_empty(), "a claim was taken from its holder");
-}
-
-/// The same statement may be tried again after these, and only these say that nothing is known.
-#[tokio::test]
-async fn failures_are_told_apart() {
-    let (database, store, _, _) = ground(1).await;
-    let mut other = PgConnection::connect(database.url()).await.unwrap();
-    let mut tx = other.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE settla.outbox").execute(&mut *tx).await.unwrap();
-    let waiting = async {
-        let mut connection = store.worker.acquire().await?;
-        sqlx::raw_sql("SET lock_timeout = 1").execute(&mut *connection).await?;
-        sqlx::query("SELECT FROM outbox").execute(&mut *connection).await?;
-        Ok::<_, StoreError>(())
-    };
-    assert!(matches!(waiting.await, Err(StoreError::Retry(_))));
-    tx.rollback().await.unwrap();
-
-    let mut connection = store.worker.acquire().await.unwrap();
-    let pid: i32 = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap().get(0);
-    sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut other).await.unwrap();
-    let cut = loop {
-        // The signal takes a moment to arrive; until then the connection answers.
-        if let Err(error) = sqlx::query("SELECT 1").execute(&mut *connection).await {
-            break StoreError::from(error);
-        }
-    };
-    assert!(matches!(cut, StoreError::Unreachable(_)), "{cut:?}");
-    let nonsense = sqlx::query("SELECT 1 FROM nowhere").execute(&store.worker).await.unwrap_err();
-    assert!(matches!(StoreError::from(nonsense), StoreError::Database(_)));
 }

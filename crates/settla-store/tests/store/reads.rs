@@ -86,10 +86,14 @@ async fn lists_go_page_by_page_and_filter() {
     assert_eq!(page.iter().map(|p| p.sequence).collect::<Vec<_>>(), [all[4].sequence, all[5].sequence]);
     let subject = Some(newest.id.0);
     let of_newest = read::postings(app, tenant, subject, None, None, 10).await.unwrap();
-    assert_eq!(of_newest.iter().map(|p| (p.amount, p.subject)).collect::<Vec<_>>(), [(newest.terms.debit, newest.id.0)]);
+    assert_eq!(
+        of_newest.iter().map(|p| (p.amount, p.subject)).collect::<Vec<_>>(),
+        [(newest.terms.debit, newest.id.0)]
+    );
     let account = |kind| Some((AccountId::tenant(tenant, kind), "GBP"));
     let available = read::postings(app, tenant, None, account(AccountKind::Available), None, 1_000).await.unwrap();
-    let touches = |id| all.iter().filter(move |p| p.amount.currency == Currency::GBP && [p.debit, p.credit].contains(&id));
+    let touches =
+        |id| all.iter().filter(move |p| p.amount.currency == Currency::GBP && [p.debit, p.credit].contains(&id));
     assert_eq!(available.len(), touches(AccountId::tenant(tenant, AccountKind::Available)).count());
     for (kind, found) in [(AccountKind::Held, 1), (AccountKind::InTransit, 0)] {
         assert_eq!(read::postings(app, tenant, subject, account(kind), None, 10).await.unwrap().len(), found);
@@ -103,7 +107,13 @@ async fn an_endpoints_key_is_used_once_and_a_tenant_has_so_many() {
     let (_database, store, one, two) = ground().await;
     let make = async |tenant, key: &str, endpoints_max| {
         let id = Uuid::now_v7();
-        let row = EndpointRow { id, url: "https://x.example".into(), events: vec![], status: "enabled".into(), created_at: now() };
+        let row = EndpointRow {
+            id,
+            url: "https://x.example".into(),
+            events: vec![],
+            status: "enabled".into(),
+            created_at: now(),
+        };
         let new = NewEndpoint { row: &row, secret_sealed: b"s", endpoints_max, actor: "key", request_id: "r" };
         (id, read::create_endpoint(&store.app, &first(tenant, key, id), &new).await.unwrap())
     };
@@ -122,7 +132,8 @@ async fn an_endpoints_key_is_used_once_and_a_tenant_has_so_many() {
     assert_eq!(read::endpoints(&store.app, one.tenant, None, 10).await.unwrap().len(), 4);
     let other = read::delete_endpoint(&store.app, &first(two.tenant, "d", made), made, "key", "r").await.unwrap();
     assert!(matches!(other, Ok(false)));
-    let delete = async || read::delete_endpoint(&store.app, &first(one.tenant, "d", made), made, "key", "r").await.unwrap();
+    let delete =
+        async || read::delete_endpoint(&store.app, &first(one.tenant, "d", made), made, "key", "r").await.unwrap();
     assert!(matches!(delete().await, Ok(true)));
     assert!(matches!(delete().await, Err(recorded) if recorded.subject == Some(made)));
     assert_eq!(read::endpoints(&store.app, one.tenant, None, 10).await.unwrap().len(), 3);
@@ -146,7 +157,9 @@ async fn a_key_is_found_while_it_and_its_tenant_are_good() {
     assert_eq!(find(&one, "test").await, None);
 
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
-    let mut change = async |statement: &str| drop(sqlx::raw_sql(statement).execute(&mut superuser).await.unwrap());
+    let mut change = async |statement: &str| {
+        sqlx::raw_sql(statement).execute(&mut superuser).await.unwrap();
+    };
     assert!(find(&two, "test").await.is_some());
     change("UPDATE settla.api_keys SET expires_at = now()").await;
     assert_eq!(find(&two, "test").await, None);

@@ -58,7 +58,10 @@ async fn a_batch_goes_from_closed_to_done() {
         settlement::signed(&store.worker, batch, 4, "0xaa", &[1, 2]).await.unwrap();
     }
     let open = settlement::open(&store.worker, 10).await.unwrap().pop().unwrap();
-    assert_eq!((open.status.as_str(), open.tx_hash.as_deref(), open.raw.as_deref()), ("signed", Some("0xaa"), Some(&[1, 2][..])));
+    assert_eq!(
+        (open.status.as_str(), open.tx_hash.as_deref(), open.raw.as_deref()),
+        ("signed", Some("0xaa"), Some(&[1, 2][..]))
+    );
     let another = settlement::signed(&store.worker, batch, 5, "0xbb", &[3]).await;
     assert!(matches!(another, Err(StoreError::Corrupt("settlement"))), "{another:?}");
 

@@ -37,7 +37,11 @@ pub async fn assert_books(store: &Store) {
         let key = (tenant, currency);
         let of_ledger = ledger.remove(&key).unwrap_or_default();
         assert_eq!(parts, of_ledger, "position and ledger of {tenant:?} in {currency}");
-        assert_eq!(usage_pending, live.get(&key).copied().unwrap_or_default(), "pending use of limits of {tenant:?} in {currency}");
+        assert_eq!(
+            usage_pending,
+            live.get(&key).copied().unwrap_or_default(),
+            "pending use of limits of {tenant:?} in {currency}"
+        );
     }
     assert!(ledger.is_empty(), "in the ledger, without a position: {ledger:?}");
     let stray = stray_holds(store).await;

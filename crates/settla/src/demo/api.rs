@@ -1,7 +1,7 @@
 //! The API's answers, as far as the demo reads them.
 
 use serde::{Deserialize, Deserializer};
-use settla_domain::id::{BatchId, EventId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, EventId, QuoteId, TopupId, TransferId};
 use settla_domain::money::{Currency, Money};
 use settla_domain::time::Timestamp;
 use settla_domain::transfer::TransferState;
@@ -86,7 +86,6 @@ pub(super) struct Event {
     pub id: EventId,
     #[serde(rename = "type")]
     pub kind: String,
-    pub sequence: i64,
     #[serde(deserialize_with = "instant")]
     pub at: Timestamp,
 }
@@ -98,6 +97,14 @@ pub(super) struct Posting {
     pub debit: String,
     pub credit: String,
     pub amount: Money,
+}
+
+/// A top-up.
+#[derive(Debug, Deserialize)]
+pub(super) struct Topup {
+    pub id: TopupId,
+    pub expected: Money,
+    pub credited: Money,
 }
 
 /// What a tenant has in a currency.
@@ -122,9 +129,8 @@ impl TryFrom<PositionWire> for Position {
     type Error = serde_json::Error;
 
     fn try_from(wire: PositionWire) -> Result<Self, serde_json::Error> {
-        let money = |amount: String| {
-            serde_json::from_value(serde_json::json!({ "currency": wire.currency, "amount": amount }))
-        };
+        let money =
+            |amount: String| serde_json::from_value(serde_json::json!({ "currency": wire.currency, "amount": amount }));
         Ok(Self {
             currency: wire.currency,
             available: money(wire.available)?,

@@ -52,7 +52,11 @@ impl Live {
 
     /// This is not waited for any more.
     pub(super) fn done_with(&self, what: &str) {
-        self.lock().waits.retain(|wait| wait != what);
+        let mut board = self.lock();
+        board.waits.retain(|wait| wait != what);
+        if board.waits.is_empty() {
+            board.since = None;
+        }
     }
 
     /// Nothing is waited for.

@@ -22,8 +22,9 @@ use crate::local::{ScratchFolder, System};
 use crate::platform;
 use live::Live;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Options of `settla demo`.
@@ -32,6 +33,8 @@ pub struct Args {}
 
 /// The demo's own folder is made in here.
 const PARENT: &str = ".settla";
+/// Within this an interrupt of all our processes has reached this one, too.
+const INTERRUPT_GRACE: Duration = Duration::from_millis(200);
 
 /// Runs the demo on a system of its own, and stops that whatever happens.
 pub async fn run(_args: Args) -> Result<(), Failure> {
@@ -41,31 +44,35 @@ pub async fn run(_args: Args) -> Result<(), Failure> {
     let begun = Instant::now();
     let live = Arc::new(Live::start());
     let mut folder = ScratchFolder::below(Path::new(PARENT), "demo")?;
+    let mut interrupted = pin!(platform::stopped());
     let told = tokio::select! {
-        told = perform(folder.path(), &live) => Some(told),
-        () = platform::stopped() => None,
+        told = perform(folder.path(), &live) => told,
+        () = &mut interrupted => return Err(interruption()),
     };
     live.clear();
-    match told {
-        Some(Ok(payments)) => {
-            drop(folder);
-            show::summary(payments, begun.elapsed());
-            Ok(())
-        }
-        Some(Err(failure)) => {
-            folder.keep();
-            let kept = format!("its logs are kept in {}", folder.path().display());
-            Err(Failure::new(format!("the demo failed: {failure}")).try_next(kept))
-        }
-        None => Err(Failure::new("interrupted; everything is stopped and removed")),
+    let Err(failure) = told else {
+        drop(folder);
+        show::summary(begun.elapsed());
+        return Ok(());
+    };
+    // Ctrl-C on a terminal reaches all our processes: what fails then, fails because of it.
+    if tokio::time::timeout(INTERRUPT_GRACE, interrupted).await.is_ok() {
+        return Err(interruption());
     }
+    folder.keep();
+    let kept = format!("its logs are kept in {}", folder.path().display());
+    Err(Failure::new(format!("the demo failed: {failure}")).try_next(kept))
 }
 
-/// Starts the system, tells the story on it, and stops it. Returns how many payments were made.
-async fn perform(dir: &Path, live: &Arc<Live>) -> Result<usize, Failure> {
+fn interruption() -> Failure {
+    Failure::new("interrupted; everything is stopped and removed")
+}
+
+/// Starts the system, tells the story on it, and stops it.
+async fn perform(dir: &Path, live: &Arc<Live>) -> Result<(), Failure> {
     let begun = Instant::now();
     show::opening();
-    live.waiting_for("Postgres, chain, bank, providers and platform to start");
+    live.waiting_for("everything to start");
     let system = System::start(&std::env::current_exe()?, dir, &[]).await?;
     live.clear();
     show::cast(&system.facts, begun.elapsed());
@@ -73,7 +80,8 @@ async fn perform(dir: &Path, live: &Arc<Live>) -> Result<usize, Failure> {
     let mut story = JoinSet::new();
     story.spawn(story::tell(system.facts.clone(), dir.to_owned(), Arc::clone(live)));
     let told = story.join_next().await.ok_or_else(|| Failure::new("there was no story to tell"))??;
+    live.clear();
     live.waiting_for("everything to stop");
-    system.stop().await?;
-    Ok(told)
+    let stopped = system.stop().await;
+    told.and(stopped)
 }

@@ -18,6 +18,14 @@ impl ScratchFolder {
         Ok(Self { path, kept: false })
     }
 
+    /// As [`Self::new`], below another folder, which is made if it is missing.
+    pub fn below(parent: &Path, label: &str) -> Result<Self, Failure> {
+        std::fs::create_dir_all(parent)?;
+        let path = parent.canonicalize()?.join(format!("{label}-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir(&path)?;
+        Ok(Self { path, kept: false })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

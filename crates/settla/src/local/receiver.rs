@@ -18,12 +18,21 @@ use tokio::sync::Notify;
 pub struct Received {
     /// `webhook-id`.
     pub id: String,
+    /// `webhook-timestamp`.
+    pub timestamp: String,
     /// `webhook-signature`.
     pub signature: String,
     /// The body.
     pub body: serde_json::Value,
     /// When.
     pub at: Instant,
+}
+
+impl Received {
+    /// The headers of Standard Webhooks, as they came.
+    pub fn headers(&self) -> [(&'static str, &str); 3] {
+        [(HEADER_ID, &self.id), (HEADER_TIMESTAMP, &self.timestamp), (HEADER_SIGNATURE, &self.signature)]
+    }
 }
 
 #[derive(Default)]
@@ -118,7 +127,13 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
         return StatusCode::BAD_REQUEST;
     };
     let text = |name: &str| header(&headers, name).unwrap_or_default().to_owned();
-    let received = Received { id: text(HEADER_ID), signature: text(HEADER_SIGNATURE), body, at: Instant::now() };
+    let received = Received {
+        id: text(HEADER_ID),
+        timestamp: text(HEADER_TIMESTAMP),
+        signature: text(HEADER_SIGNATURE),
+        body,
+        at: Instant::now(),
+    };
     shared.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
     shared.bell.notify_waiters();
     StatusCode::NO_CONTENT

@@ -31,6 +31,24 @@ impl MakeWriter<'_> for Captured {
 }
 
 #[tokio::test]
+async fn a_log_of_warnings_alone_has_the_request_id_too() {
+    let captured = Captured::default();
+    let quiet = tracing_subscriber::EnvFilter::new("warn");
+    let subscriber = tracing_subscriber::fmt().json().with_env_filter(quiet).with_writer(captured.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let gateway = start().await;
+    gateway.fake.behave(Behaviour::Panic);
+    gateway.get("/v1/me").header("x-request-id", "r-1").send().await;
+
+    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let line = text.lines().find(|line| line.contains("panicked")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["span"]["request_id"], "r-1", "{line}");
+    assert!(!text.contains("answered"), "{text}");
+}
+
+#[tokio::test]
 async fn a_log_has_the_request_id_and_nothing_of_what_was_sent() {
     let captured = Captured::default();
     let subscriber = tracing_subscriber::fmt()

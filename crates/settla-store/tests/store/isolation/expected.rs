@@ -1,0 +1,150 @@
+//! What each role may do with each table. Who adds a table or a privilege states it here.
+
+use std::collections::BTreeMap;
+
+/// Privileges by table and role. Before the colon: whose rows, `own` those of the transaction's tenant (app) or
+/// tenants (runner), `all` those of every tenant, nothing where the table knows no tenants.
+const EXPECTED: &str = "
+api_keys
+    app      own: select
+    operator all: select insert update(expires_at,revoked_at)
+    auth     all: select
+audit_log
+    runner   own: insert
+    app      own: insert
+    operator all: select insert
+    auditor  all: select
+bank_entries
+    runner   : select insert
+    auditor  : select
+checkpoints
+    worker   : select insert update(value)
+    auditor  : select
+commit_markers
+    runner   : select insert
+    auditor  : select
+events
+    runner   own: insert
+    app      own: select
+    worker   all: select
+    auditor  all: select
+fee_schedules
+    runner   own: select
+    app      own: select
+    operator all: select insert update delete
+    auditor  all: select
+idempotency
+    runner   own: select insert
+    app      own: select insert
+    auditor  all: select
+limits
+    runner   own: select
+    app      own: select
+    operator all: select insert update delete
+    auditor  all: select
+outbox
+    runner   own: select insert update(lease_until,next_at,status)
+    worker   all: select update(attempts,epoch,first_attempt_at,lease_until,next_at,status)
+    auditor  all: select
+personal_data
+    runner   own: insert
+    app      own: select
+positions
+    runner   own: select insert update(available,held,in_transit,usage_day,usage_day_total,usage_pending)
+    app      own: select
+    auditor  all: select
+postings
+    runner   own: insert
+    app      own: select
+    auditor  all: select
+provider_events
+    worker   : select insert update(attempts,next_at,processed)
+    auditor  : select
+quotes
+    runner   own: select insert update(used)
+    app      own: select
+    auditor  all: select
+settlement_members
+    worker   all: select insert update(released)
+    auditor  all: select
+settlements
+    worker   : select insert update(nonce,raw,status,tx_hash,updated_at)
+    auditor  : select
+shared_facts
+    operator : select insert
+    auditor  : select
+tenant_locks
+    runner   own: select update(event_sequence)
+    operator all: select insert
+    auditor  all: select
+tenants
+    runner   own: select
+    app      own: select
+    operator all: select insert update(name,spread_bps,status)
+    auditor  all: select
+    auth     all: select
+topups
+    runner   own: select insert update(credited)
+    app      own: select
+    auditor  all: select
+    auth     all: select
+transfers
+    runner   own: select insert update(progress,state,updated_at,version)
+    app      own: select
+    auditor  all: select
+webhook_attempts
+    app      own: select
+    worker   all: select insert
+    auditor  all: select
+webhook_deliveries
+    runner   own: insert
+    app      own: select update(status)
+    worker   all: select update(attempts,lease_until,next_at,status)
+    auditor  all: select
+webhook_endpoints
+    runner   own: select
+    app      own: select insert update(status)
+    worker   all: select update(status)
+    auditor  all: select
+withdrawals
+    runner   own: select insert update(failure,state,updated_at)
+    app      own: select
+    auditor  all: select
+";
+
+/// All roles of ours.
+pub const ROLES: [&str; 7] = ["app", "auditor", "auth", "operator", "owner", "runner", "worker"];
+
+/// Those that work: all but the owner of the tables, as which nothing runs but migrations.
+pub const WORKING: [&str; 6] = ["app", "auditor", "auth", "operator", "runner", "worker"];
+
+/// Whose rows a role may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Whose {
+    Own,
+    All,
+    #[default]
+    Nobodys,
+}
+
+/// [`EXPECTED`], by table and role.
+pub fn expected() -> BTreeMap<&'static str, BTreeMap<&'static str, (Whose, &'static str)>> {
+    let mut tables: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    let mut table = "";
+    for line in EXPECTED.lines().filter(|line| !line.is_empty()) {
+        if !line.starts_with(' ') {
+            table = line;
+            tables.insert(table, BTreeMap::new());
+            continue;
+        }
+        let (who, privileges) = line.split_once(": ").unwrap();
+        let (role, whose) = who.trim_start().split_once(' ').unwrap();
+        let whose = match whose.trim() {
+            "own" => Whose::Own,
+            "all" => Whose::All,
+            _ => Whose::Nobodys,
+        };
+        tables.get_mut(table).unwrap().insert(role, (whose, privileges));
+    }
+    tables
+}
