@@ -10,6 +10,7 @@ use settla_rails::{Enquired, Started};
 use settla_server::parties::open_parties;
 use settla_store::outbox::Claim;
 use settla_store::read;
+use settla_vault::PiiAccount;
 
 /// Until this long after a payment was ordered, "not found" proves nothing.
 const ACCEPTANCE_DELAY_MS: i64 = 2_000;
@@ -32,10 +33,10 @@ impl Desk for BankDesk {
         }
         match node.bank.enquire(reference).await {
             Enquired::Known(state) => judge(state, claim.attempt),
-            Enquired::NotFound if !claim.accepted => match not_found(claim, ACCEPTANCE_DELAY_MS, IDEMPOTENCY_LIFETIME_MS) {
+            Enquired::NotFound if !claim.accepted => match not_found(node, claim, ACCEPTANCE_DELAY_MS, IDEMPOTENCY_LIFETIME_MS) {
                 NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
                 NotFound::StartAgain => start(node, claim).await,
-                NotFound::GiveUp => Next::Found(Finding::Unresolved { reason: "bank_not_reached".to_owned() }),
+                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "bank_not_reached".to_owned() }),
             },
             Enquired::NotFound | Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
         }
@@ -59,14 +60,19 @@ async fn start(node: &Node, claim: &Claim) -> Next {
             return Next::Later(backoff_ms(claim.attempt));
         }
     };
-    let payment = Payment { reference: reference.clone(), amount: *amount, name: parties.recipient_name, account: parties.recipient_account };
+    const WHY: &str = "a UK account is named by sort code and number together";
+    let account = match parties.recipient_bank {
+        Some(bank) => PiiAccount::new(format!("{}{}", bank.reveal_pii(WHY), parties.recipient_account.reveal_pii(WHY))),
+        None => parties.recipient_account,
+    };
+    let payment = Payment { reference: reference.clone(), amount: *amount, name: parties.recipient_name, account };
     if !in_time(node, claim) {
         return Next::Later(0);
     }
     match node.bank.pay(&payment).await {
         Started::Taken(state) => judge(state, claim.attempt),
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
-        Started::Unknown => after_unknown(ACCEPTANCE_DELAY_MS),
+        Started::Unknown => after_unknown(claim, ACCEPTANCE_DELAY_MS),
     }
 }
 

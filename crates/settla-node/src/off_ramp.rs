@@ -40,11 +40,11 @@ impl Desk for OffRampDesk {
                 tracing::error!(effect = %claim.id, "the off-ramp does not know a payout it had taken");
                 Next::Later(backoff_ms(claim.attempt))
             }
-            Enquired::NotFound => match not_found(claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+            Enquired::NotFound => match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
                 NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
                 NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
                 // It has our tokens and no order for them: people have to talk to it.
-                NotFound::GiveUp => Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() }),
+                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() }),
             },
         }
     }
@@ -68,7 +68,7 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
     match ramp.start(&payout).await {
         Started::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
-        Started::Unknown => after_unknown(acceptance_delay_ms),
+        Started::Unknown => after_unknown(claim, acceptance_delay_ms),
     }
 }
 

@@ -44,11 +44,10 @@ impl Desk for OnRampDesk {
                 tracing::error!(effect = %claim.id, "the on-ramp does not know an order it had taken");
                 Next::Later(backoff_ms(claim.attempt))
             }
-            Enquired::NotFound => match not_found(claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+            Enquired::NotFound => match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
                 NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
                 NotFound::StartAgain => start(node, ramp.as_ref(), &order, terms.acceptance_delay_ms, claim).await,
-                // It never had the order, so nothing left our hands.
-                NotFound::GiveUp => Next::Found(Finding::Refused { reason: "on_ramp_not_reached".to_owned() }),
+                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "on_ramp_not_reached".to_owned() }),
             },
         }
     }
@@ -61,7 +60,7 @@ async fn start(node: &Node, ramp: &dyn OnRamp, order: &Order, acceptance_delay_m
     match ramp.start(order).await {
         Started::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
         Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
-        Started::Unknown => after_unknown(acceptance_delay_ms),
+        Started::Unknown => after_unknown(claim, acceptance_delay_ms),
     }
 }
 

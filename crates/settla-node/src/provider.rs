@@ -13,8 +13,6 @@ use tokio::sync::Semaphore;
 
 /// How long a worker sleeps when nothing rings.
 const IDLE: Duration = Duration::from_millis(150);
-/// Starts with the same id before we give up on a provider that never takes it.
-pub(crate) const STARTS_MAX: i32 = 8;
 /// Longest wait between enquiries.
 const ENQUIRY_MS_MAX: i64 = 30_000;
 
@@ -116,8 +114,8 @@ pub(crate) fn in_time(node: &Node, claim: &Claim) -> bool {
 }
 
 /// After a start without an answer: look again once the provider must have it or never will.
-pub(crate) fn after_unknown(acceptance_delay_ms: i64) -> Next {
-    Next::Later(acceptance_delay_ms + 500)
+pub(crate) fn after_unknown(claim: &Claim, acceptance_delay_ms: i64) -> Next {
+    Next::Later((acceptance_delay_ms + 500).max(backoff_ms(claim.attempt)))
 }
 
 /// What "not found" means for an effect that may have been started before.
@@ -126,17 +124,21 @@ pub(crate) enum NotFound {
     TooEarly(i64),
     /// It does not have it: start it again, with the same id.
     StartAgain,
-    /// It was started too often, or too long ago to be recognised.
-    GiveUp,
+    /// It may have forgotten: nothing but people can tell.
+    PastLifetime,
 }
 
-/// Judges a "not found".
-pub(crate) fn not_found(claim: &Claim, acceptance_delay_ms: i64, idempotency_lifetime_ms: i64) -> NotFound {
+/// Judges a "not found". It proves something only when the last start is longer ago than the provider takes
+/// to accept: every start is followed by at least that long a pause, or by the end of a lease.
+pub(crate) fn not_found(node: &Node, claim: &Claim, acceptance_delay_ms: i64, idempotency_lifetime_ms: i64) -> NotFound {
     let age_ms = now().ms_since(claim.first_attempt_at);
-    if age_ms < acceptance_delay_ms {
+    if acceptance_delay_ms >= node.config.lease_ms {
+        tracing::error!(acceptance_delay_ms, lease_ms = node.config.lease_ms, "the lease must be longer than the provider's acceptance delay");
+        NotFound::TooEarly(ENQUIRY_MS_MAX)
+    } else if age_ms < acceptance_delay_ms {
         NotFound::TooEarly(acceptance_delay_ms - age_ms + 100)
-    } else if claim.attempt > STARTS_MAX || age_ms > idempotency_lifetime_ms {
-        NotFound::GiveUp
+    } else if age_ms > idempotency_lifetime_ms {
+        NotFound::PastLifetime
     } else {
         NotFound::StartAgain
     }

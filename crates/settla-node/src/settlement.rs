@@ -79,7 +79,10 @@ struct SettlementDesk {
 
 impl SettlementDesk {
     async fn round(&mut self) -> Result<(), RoundError> {
-        self.gather().await?;
+        // Trouble with new members must not keep batches waiting that are on their way.
+        if let Err(error) = self.gather().await {
+            tracing::warn!(%error, "no new batch can be made now");
+        }
         for batch in settlement::open(&self.node.store.worker, OPEN_MAX).await? {
             // One batch in trouble must not keep the others waiting.
             if let Err(error) = self.advance(&batch).await {
@@ -99,8 +102,9 @@ impl SettlementDesk {
         let (mut tired, mut elsewhere) = (Vec::new(), 0);
         for claim in &gathering.claims {
             match &claim.effect {
-                Effect::Settle { .. } if claim.attempt > BATCHES_MAX => tired.push((claim.tenant, claim.subject, claim.id)),
-                Effect::Settle { chain, provider, amount } if *chain == self.node.chain.name => {
+                Effect::Settle { chain, .. } if *chain != self.node.chain.name => elsewhere += 1,
+                Effect::Settle { .. } if claim.attempt >= BATCHES_MAX => tired.push((claim.tenant, claim.subject, claim.id)),
+                Effect::Settle { provider, amount, .. } => {
                     lanes.entry(provider.clone()).or_default().push(member(claim, amount.minor)?);
                 }
                 _ => elsewhere += 1,
@@ -111,9 +115,10 @@ impl SettlementDesk {
         }
         let mut batches = Vec::new();
         for (provider, members) in lanes {
-            let ramp = self.node.off_ramps.get(&provider).ok_or(RoundError::Stored("no such off-ramp is configured"))?;
-            let terms = self.node.sightings.terms(&provider, ramp.terms()).await?;
-            let destination = terms.deposit_address.ok_or(RoundError::Stored("the off-ramp has no deposit address"))?;
+            let Some(destination) = self.destination(&provider).await else {
+                tracing::error!(provider, members = members.len(), "the off-ramp's deposit address is not known");
+                continue;
+            };
             let lane = Lane { chain: self.node.chain.name.clone(), provider, token: self.node.chain.token.to_string(), destination: destination.to_string() };
             batches.push((Uuid::now_v7(), lane, members));
         }
@@ -129,6 +134,12 @@ impl SettlementDesk {
             }
         }
         Ok(())
+    }
+
+    /// Where an off-ramp takes tokens, as it says itself.
+    async fn destination(&self, provider: &str) -> Option<settla_evm::Address> {
+        let ramp = self.node.off_ramps.get(provider)?;
+        self.node.sightings.terms(provider, ramp.terms()).await.ok()?.deposit_address
     }
 
     async fn advance(&mut self, batch: &Settlement) -> Result<(), RoundError> {

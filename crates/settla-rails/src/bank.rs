@@ -44,7 +44,7 @@ pub struct Payment {
     pub amount: Money,
     /// To whom.
     pub name: PiiName,
-    /// To which account.
+    /// To which account: an IBAN, or a UK sort code followed by the account number.
     pub account: PiiAccount,
 }
 

@@ -1,10 +1,14 @@
 //! One pool a role. The login user is a member of each role and takes it on at connect, so a forgotten
-//! `SET ROLE` cannot widen what a query sees.
+//! `SET ROLE` cannot widen what a query sees. A connection that did not take it on is not used: a pooler in
+//! between that drops start-up options would otherwise leave us with all that the login user may do.
 
 use crate::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Row};
 use std::str::FromStr;
 use std::time::Duration;
+
+const RUNNER: &str = "settla_runner";
 
 /// Where the database is and how many connections to keep, per role.
 #[derive(Debug, Clone)]
@@ -44,23 +48,21 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(&config.url)?;
         migrate(&options).await?;
-        let pool = |role: &str, connections: u32| {
-            let options = options.clone().application_name(role).options([
-                ("role", role),
-                ("search_path", "settla"),
-                ("lock_timeout", "10000"),
-                ("statement_timeout", "30000"),
-                ("idle_in_transaction_session_timeout", "60000"),
-            ]);
+        // Asked once here as well, where the reason can be told: a pool would only say that it has no connection.
+        let mut first = as_role(&options, RUNNER).connect().await?;
+        has_role(&mut first, RUNNER).await?;
+        first.close().await?;
+        let pool = |role: &'static str, connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
                 // A ping before each use would double the round trips of short transactions.
                 .test_before_acquire(false)
-                .connect_lazy_with(options)
+                .after_connect(move |connection, _| Box::pin(has_role(connection, role)))
+                .connect_lazy_with(as_role(&options, role))
         };
         Ok(Self {
-            runner: pool("settla_runner", 4),
+            runner: pool(RUNNER, 4),
             app: pool("settla_app", config.app_connections),
             worker: pool("settla_worker", config.worker_connections),
             operator: pool("settla_operator", 2),
@@ -80,6 +82,25 @@ impl Store {
             pool.close().await;
         }
     }
+}
+
+fn as_role(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
+    options.clone().application_name(role).options([
+        ("role", role),
+        ("search_path", "settla"),
+        ("lock_timeout", "10000"),
+        ("statement_timeout", "30000"),
+        ("idle_in_transaction_session_timeout", "60000"),
+    ])
+}
+
+async fn has_role(connection: &mut PgConnection, role: &str) -> Result<(), sqlx::Error> {
+    let row = sqlx::query("SELECT current_user::text AS role").persistent(false).fetch_one(connection).await?;
+    if row.try_get::<&str, _>("role")? == role {
+        return Ok(());
+    }
+    let why = format!("a connection did not take on the role {role}; does a pooler drop start-up options?");
+    Err(sqlx::Error::Configuration(why.into()))
 }
 
 async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {

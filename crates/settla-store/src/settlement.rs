@@ -63,15 +63,14 @@ pub struct Gathering {
     pub claims: Vec<Claim>,
 }
 
-/// Starts a gathering of at most `limit` effects.
+/// Starts a gathering of at most `limit` effects. Only joining a batch counts as an attempt: a claim's `attempt`
+/// is the number of batches that it was in before.
 pub async fn gather(worker: &PgPool, limit: i64) -> Result<Gathering, StoreError> {
     let mut tx = worker.begin().await?;
     let rows = sqlx::query(
-        "UPDATE outbox o SET attempts = o.attempts + 1, epoch = o.epoch + 1, first_attempt_at = coalesce(o.first_attempt_at, now())
-         FROM (SELECT id FROM outbox WHERE kind = $1 AND status = 'ready' AND next_at <= now()
-               ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
-         WHERE o.id = due.id
-         RETURNING o.id, o.tenant, o.subject, o.payload, o.status, o.attempts, o.first_attempt_at, o.epoch",
+        "SELECT id, tenant, subject, payload, status, attempts, coalesce(first_attempt_at, now()) AS first_attempt_at, epoch
+         FROM outbox WHERE kind = $1 AND status = 'ready' AND next_at <= now()
+         ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED",
     )
     .bind(EffectKind::Settle.name())
     .bind(limit)
@@ -108,7 +107,8 @@ impl Gathering {
         .execute(&mut *self.tx)
         .await?;
         sqlx::query(
-            "WITH batched AS (UPDATE outbox SET status = 'batched' WHERE id = ANY ($2))
+            "WITH batched AS (UPDATE outbox SET status = 'batched', attempts = attempts + 1, epoch = epoch + 1,
+                  first_attempt_at = coalesce(first_attempt_at, now()) WHERE id = ANY ($2))
              INSERT INTO settlement_members (batch, effect, tenant, subject, amount)
              SELECT $1, * FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::bigint[])",
         )

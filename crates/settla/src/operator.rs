@@ -2,7 +2,7 @@
 
 use crate::dev::Home;
 use crate::failure::Failure;
-use crate::ui;
+use crate::{platform, ui};
 use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::limit::Limits;
@@ -132,7 +132,13 @@ async fn open(home: &Home) -> Result<Store, Failure> {
         Ok(url) => url,
         Err(_) => home.facts()?["database_url"].as_str().unwrap_or_default().to_owned(),
     };
-    Store::open(&StoreConfig::new(url)).await.map_err(|error| Failure::from(error).try_next("is the system running? start it with `settla dev`"))
+    let store = Store::open(&StoreConfig::new(url))
+        .await
+        .map_err(|error| Failure::from(error).try_next("is the system running? start it with `settla dev`"))?;
+    // What is made with other secrets than the platform's would never work.
+    let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
+    platform::agree(&store, &hasher, &home.master_key()?).await?;
+    Ok(store)
 }
 
 fn actor() -> String {
@@ -141,7 +147,7 @@ fn actor() -> String {
 
 /// `settla tenant`.
 pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
-    let home = Home::open(&args.dir)?;
+    let home = Home::existing(&args.dir)?;
     let db = open(&home).await?;
     match args.command {
         TenantCommand::Create { slug, name } => {
@@ -167,7 +173,7 @@ pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
 
 /// `settla key`.
 pub async fn key(args: KeyArgs) -> Result<(), Failure> {
-    let home = Home::open(&args.dir)?;
+    let home = Home::existing(&args.dir)?;
     let db = open(&home).await?;
     match args.command {
         KeyCommand::Create { tenant, name } => {

@@ -282,6 +282,7 @@ async fn mistakes(backend: &Backend, people: &People) {
         with("/sender/account", json!(wrong_iban)),
         with("/sender/name", json!(null)),
         with("/reference", json!(format!("{}\n", people.sender_name))),
+        with("/reference", json!(people.nuban.parse::<u64>().unwrap())),
         with("/quote_id", json!(people.sender_name)),
         with("/sender", json!({ "name": people.sender_name, "phone": people.sender_account })),
     ];

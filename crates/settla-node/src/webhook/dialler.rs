@@ -98,19 +98,15 @@ pub(crate) fn is_public(ip: IpAddr) -> bool {
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    let special = ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_broadcast()
-        || ip.is_documentation()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b)) // shared address space
-        || (a == 192 && b == 0 && c == 0) // IETF protocol assignments
-        || (a == 192 && b == 88 && c == 99) // former 6to4 relays
-        || (a == 198 && (b == 18 || b == 19)); // benchmarks
-    !special
+    let special = [
+        ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || ip.is_documentation(),
+        a == 0 || a >= 240,
+        a == 100 && (64..128).contains(&b), // shared address space
+        a == 192 && b == 0 && c == 0,       // IETF protocol assignments
+        a == 192 && b == 88 && c == 99,     // former 6to4 relays
+        a == 198 && (b == 18 || b == 19),   // benchmarks
+    ];
+    !special.contains(&true)
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {

@@ -130,15 +130,26 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify
     while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
         let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
         let begun = Instant::now();
-        let answers = settle(&store, &envelopes).await;
+        let commands = envelopes.len();
+        let answers = survive(&store, envelopes).await;
         metrics::histogram!("settla_batch_seconds").record(begun.elapsed().as_secs_f64());
-        metrics::histogram!("settla_batch_commands").record(envelopes.len() as f64);
+        metrics::histogram!("settla_batch_commands").record(commands as f64);
         committed.notify_waiters();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // A caller that has gone away does not matter: its command is durable and its retry gets the answer.
             let _ = reply.send(answer);
         }
     }
+}
+
+/// Applies envelopes in a task of their own: a panic, which is a defect, costs this batch and not the runner.
+async fn survive(store: &Store, envelopes: Vec<Envelope>) -> Vec<Result<Decided, RunnerError>> {
+    let (commands, store) = (envelopes.len(), store.clone());
+    tokio::spawn(async move { settle(&store, &envelopes).await }).await.unwrap_or_else(|error| {
+        tracing::error!(%error, commands, "a batch has panicked");
+        metrics::counter!(COMMANDS_FAILED).increment(commands as u64);
+        vec![Err(RunnerError::Internal); commands]
+    })
 }
 
 /// Applies envelopes, splitting what fails. One answer for each, in order.
@@ -219,7 +230,11 @@ impl From<StoreError> for Attempt {
 }
 
 async fn once(store: &Store, id: Uuid, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, Attempt> {
-    let tenants: BTreeSet<TenantNo> = envelopes.iter().map(|e| e.tenant).collect();
+    let mut tenants: BTreeSet<TenantNo> = envelopes.iter().map(|e| e.tenant).collect();
+    // A credit that turns out not to be its owner's (another currency) is posted to the platform's suspense.
+    if envelopes.iter().any(|e| matches!(e.command, Command::BankCredit { .. })) {
+        tenants.insert(TenantNo::PLATFORM);
+    }
     let mut tx = BatchTx::begin(&store.runner, id, &tenants).await?;
     let mut loaded = tx.load(fold::keys(envelopes, tenants)).await?;
     // Read under the lock, so that times never run backwards within a tenant on one machine.

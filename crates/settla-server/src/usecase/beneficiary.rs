@@ -130,7 +130,11 @@ pub(super) fn pays_in(currency: Currency, country: &str) -> bool {
 }
 
 /// Checks the account of a withdrawal; returns the payee in canonical form, and the account masked.
-pub(super) fn check_payout(payee: &PayoutAccount) -> Result<(Parties, String), PortError> {
+pub(super) fn check_payout(currency: Currency, payee: &PayoutAccount) -> Result<(Parties, String), PortError> {
+    if matches!(payee, PayoutAccount::UkAccount { .. }) && currency != Currency::GBP {
+        let message = "a sort code and account number take GBP only; give an IBAN".to_owned();
+        return Err(PortError::Invalid { field: "account/type", code: "account_type_not_used", message });
+    }
     let (holder, number, bank) = match payee {
         PayoutAccount::UkAccount { name, sort_code, account_number } => {
             let bank = parse_sort_code(sort_code.reveal_pii(WHY)).map_err(|e| invalid("account/sort_code", e))?;

@@ -15,21 +15,44 @@ use settla_store::read;
 use uuid::Uuid;
 
 pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError> {
-    let request = request(server, &ask).await?;
+    let quote = match priced(server, caller, &ask).await {
+        Ok(quote) => quote,
+        // Without a rate nothing new can be priced, but an earlier answer can be given again.
+        Err(error) => return first_answer(server, caller, call).await?.ok_or(error),
+    };
+    let decided = server.decide(caller, call, Command::CreateQuote(quote), None).await?;
+    match decided.answer {
+        Answer::Quote(quote) => Ok(Reply { value: view::quote(&quote), replayed: decided.replayed }),
+        _ => Err(PortError::Internal),
+    }
+}
+
+/// A new quote, not yet kept.
+async fn priced(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Quote, PortError> {
+    let request = request(server, ask).await?;
     let profile = read::profile(&server.store.app, caller.tenant()).await.map_err(from_store)?.ok_or(PortError::Unauthenticated)?;
     let now = now();
-    let quote = Quote {
+    Ok(Quote {
         id: QuoteId(Uuid::now_v7()),
         tenant: caller.tenant(),
         terms: price(&request, &profile.terms, now)?,
         created_at: now,
         expires_at: now.plus_ms(server.config.quote_lifetime_ms),
         used: false,
-    };
-    let decided = server.decide(caller, call, Command::CreateQuote(quote), None).await?;
-    match decided.answer {
-        Answer::Quote(quote) => Ok(Reply { value: view::quote(&quote), replayed: decided.replayed }),
-        _ => Err(PortError::Internal),
+    })
+}
+
+/// The answer to an earlier request with this key, if there was one.
+async fn first_answer(server: &Server, caller: &Caller, call: &Mutation) -> Result<Option<Reply<QuoteView>>, PortError> {
+    let recorded = read::first_answer(&server.store.app, caller.tenant(), &call.idempotency_key).await.map_err(from_store)?;
+    match recorded {
+        None => Ok(None),
+        Some(recorded) if recorded.fingerprint != server.keyed(&call.fingerprint) => Err(Refusal::IdempotencyConflict.into()),
+        Some(recorded) => match (recorded.refusal, recorded.subject) {
+            (Some(refusal), _) => Err(refusal.into()),
+            (None, Some(id)) => Ok(Some(Reply { value: get(server, caller, QuoteId(id)).await?, replayed: true })),
+            (None, None) => Err(PortError::Internal),
+        },
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn topups(server: &Server, caller: &Caller, ask: &PageRequest) 
 
 pub(super) async fn create_withdrawal(server: &Server, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError> {
     let currency = fiat(server, &ask.currency)?;
-    let (parties, account_masked) = beneficiary::check_payout(&ask.account)?;
+    let (parties, account_masked) = beneficiary::check_payout(currency, &ask.account)?;
     let at = now();
     let withdrawal = Withdrawal {
         id: WithdrawalId(Uuid::now_v7()),

@@ -11,4 +11,5 @@ mod commits;
 mod contention;
 mod crash;
 mod one_batch;
+mod pooler;
 mod wire;

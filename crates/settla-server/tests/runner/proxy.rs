@@ -44,6 +44,7 @@ struct State {
     commits: Vec<Trips>,
     begins: usize,
     hold_begin: bool,
+    drop_options: bool,
     asked: Option<Arc<Notify>>,
 }
 
@@ -51,6 +52,7 @@ struct Shared {
     state: Mutex<State>,
     held: Notify,
     release: Notify,
+    connected: Notify,
 }
 
 /// A running proxy. It ends with the test's runtime.
@@ -66,7 +68,12 @@ impl Proxy {
         let options = PgConnectOptions::from_str(database.url()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (server, port) = (options.get_port(), listener.local_addr().unwrap().port());
-        let shared = Arc::new(Shared { state: Mutex::default(), held: Notify::new(), release: Notify::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            held: Notify::new(),
+            release: Notify::new(),
+            connected: Notify::new(),
+        });
         let each = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -85,6 +92,16 @@ impl Proxy {
     /// Whether all faults have come.
     pub fn has_failed(&self) -> bool {
         self.shared.state.lock().unwrap().faults.is_empty()
+    }
+
+    /// From now on connections begin without their start-up options, as behind many a pooler.
+    pub fn drop_options(&self) {
+        self.shared.state.lock().unwrap().drop_options = true;
+    }
+
+    /// Returns when there was another connection.
+    pub async fn connected(&self) {
+        self.shared.connected.notified().await;
     }
 
     /// How many transactions were begun.
@@ -197,6 +214,15 @@ async fn rest(from: &mut OwnedReadHalf, message: &mut Vec<u8>, at: usize) -> std
     Ok(())
 }
 
+/// A start-up message (length, version, pairs of texts, a zero) without the pair that is called `options`.
+fn without_options(message: &[u8]) -> Vec<u8> {
+    let pairs: Vec<&[u8]> = message[8..message.len() - 1].split_inclusive(|byte| *byte == 0).collect();
+    let kept = pairs.chunks(2).filter(|pair| pair[0] != b"options\0").flatten().copied();
+    let body = [&message[4..8], &kept.collect::<Vec<_>>().concat(), &[0]].concat();
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&length.to_be_bytes(), &body[..]].concat()
+}
+
 /// The first two texts of a body: name and statement of a Parse, portal and name of a Bind.
 fn texts(message: &[u8]) -> (&[u8], &[u8]) {
     let mut texts = message[5..].split(|byte| *byte == 0);
@@ -217,6 +243,10 @@ impl Connection {
         let mut startup = vec![0; 4];
         self.from_client.read_exact(&mut startup).await?;
         rest(&mut self.from_client, &mut startup, 0).await?;
+        if self.shared.state.lock().unwrap().drop_options {
+            startup = without_options(&startup);
+        }
+        self.shared.connected.notify_one();
         self.to_server.write_all(&startup).await?;
         let mut trips: Option<Trips> = None;
         let (mut prepares, mut asks) = (false, false);

@@ -126,22 +126,25 @@ async fn idempotency(tx: &mut Tx, keys: &mut Keys, loaded: &mut Loaded) -> Resul
     .await?;
     for row in rows {
         let number = tenant(&row)?;
-        let refusal: Option<String> = row.try_get("refusal")?;
-        let refusal: Option<Refusal> = refusal
-            .map(|code| serde_json::from_value(serde_json::Value::String(code)))
-            .transpose()
-            .map_err(|_| StoreError::Corrupt("refusal"))?;
-        let subject: Option<Uuid> = row.try_get("subject")?;
-        if let Some(subject) = subject {
+        let recorded = recorded(&row)?;
+        if let Some(subject) = recorded.subject {
             keys.quotes.insert((number, QuoteId(subject)));
             keys.transfers.insert((number, TransferId(subject)));
             keys.withdrawals.insert((number, WithdrawalId(subject)));
             keys.topups.insert((number, subject));
         }
-        let recorded = Recorded { fingerprint: row.try_get("fingerprint")?, refusal, subject };
         loaded.idempotency.insert((number, row.try_get("key")?), recorded);
     }
     Ok(())
+}
+
+pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, StoreError> {
+    let refusal: Option<String> = row.try_get("refusal")?;
+    let refusal: Option<Refusal> = refusal
+        .map(|code| serde_json::from_value(serde_json::Value::String(code)))
+        .transpose()
+        .map_err(|_| StoreError::Corrupt("refusal"))?;
+    Ok(Recorded { fingerprint: row.try_get("fingerprint")?, refusal, subject: row.try_get("subject")? })
 }
 
 async fn quotes(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), StoreError> {

@@ -33,7 +33,7 @@ use sqlx::{Executor, Postgres, Row, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-pub(crate) use load::{position, quote, tenant_terms, topup, transfer, withdrawal};
+pub(crate) use load::{position, quote, recorded, tenant_terms, topup, transfer, withdrawal};
 pub use write::{Audit, Idempotency, Outcome, SealedParties};
 
 /// The most round trips that a batch takes, whatever its size.

@@ -1,12 +1,14 @@
 //! Reads on behalf of one tenant. Every query names the tenant, and row-level security would hide other
 //! tenants' rows if one did not.
 
+mod idempotency;
 mod ledger;
 mod tenant;
 mod transfer;
 mod treasury;
 mod webhook;
 
+pub use idempotency::first_answer;
 pub use ledger::{PostingRow, postings};
 pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
 pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};

@@ -100,7 +100,7 @@ pub async fn check(facts: &Facts) -> Result<Report, Failure> {
 
 /// `settla books`.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let home = Home::open(&args.dir)?;
+    let home = Home::existing(&args.dir)?;
     let facts: Facts = serde_json::from_value(home.facts()?)?;
     let report = check(&facts).await?;
     if args.json {

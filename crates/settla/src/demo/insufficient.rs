@@ -14,7 +14,7 @@ const SLUG: &str = "initech";
 const NAME: &str = "Initech Ltd";
 const REFERENCE: &str = "INV-TOO-MUCH";
 /// What it has, in minor units.
-const TOPPED_UP: i128 = 100_00;
+const TOPPED_UP: i128 = 10_000;
 
 /// Tells it.
 pub(super) async fn tell(stage: &Stage, since: Instant) -> Result<Outcome, Failure> {

@@ -42,6 +42,14 @@ pub struct TenantCredentials {
 pub struct User(File);
 
 impl Home {
+    /// Opens a folder that a system has been started in.
+    pub fn existing(dir: &Path) -> Result<Self, Failure> {
+        if !dir.join("secrets.json").exists() {
+            return Err(Failure::new(format!("no system has been started in {}", dir.display())).try_next("start one with `settla dev`"));
+        }
+        Self::open(dir)
+    }
+
     /// Opens the folder, made at first use.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(dir)?;
@@ -79,9 +87,14 @@ impl Home {
         &self.secrets.sandbox
     }
 
-    /// `SETTLA_API_KEY_HMAC_SECRET`.
+    /// `SETTLA_API_KEY_HMAC_SECRET` (hex, 32 bytes or more), or the one made for this folder.
     pub fn api_key_hmac_secret(&self) -> Result<Secret<Vec<u8>>, Failure> {
-        Ok(Secret::new(hex::decode(&self.secrets.api_key_hmac_secret)?))
+        match std::env::var("SETTLA_API_KEY_HMAC_SECRET") {
+            Ok(text) => hex::decode(&text).map(Secret::new).map_err(|_| {
+                Failure::new("SETTLA_API_KEY_HMAC_SECRET is not hex").try_next("make one with `openssl rand -hex 32`")
+            }),
+            Err(_) => Ok(Secret::new(hex::decode(&self.secrets.api_key_hmac_secret)?)),
+        }
     }
 
     /// Secrets of the webhooks of bank, on-ramp and off-ramp.

@@ -10,6 +10,7 @@ use settla_domain::money::{Currency, Money};
 use settla_store::{Store, StoreConfig};
 use settla_vault::{Environment, KeyHasher};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const TENANTS: [(&str, &str); 2] = [("acme", "Acme Remit Ltd"), ("globex", "Globex Pay GmbH")];
 /// What each tenant is given in each currency, in minor units.
@@ -37,9 +38,23 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
         for currency in [Currency::GBP, Currency::EUR, Currency::USD] {
             top_up(&client, &bank, Money::new(currency, TOPUP_MINOR), name, &format!("dev-seed-{slug}-{currency}")).await?;
         }
+        credited(&client).await?;
         known.push(credentials);
         home.keep_credentials(&known)?;
     }
     store.close().await;
     Ok(known)
+}
+
+/// Waits until the statement has been applied: who is told that the system is ready can spend.
+async fn credited(client: &ApiClient) -> Result<(), Failure> {
+    for _ in 0..300 {
+        let positions = client.get("/v1/treasury/positions").await?.success()?;
+        let full = |p: &&serde_json::Value| p["available"] == Money::new(Currency::GBP, TOPUP_MINOR).decimal().as_str();
+        if positions["data"].as_array().is_some_and(|rows| rows.iter().filter(full).count() == 3) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Failure::new("the seeded money does not arrive").try_next("see the log in the system's folder"))
 }

@@ -124,13 +124,16 @@ fn derive(secret: &Secret<Vec<u8>>, purpose: &str) -> Result<[u8; 32], Failure> 
     Ok(mac.finalize().into_bytes().into())
 }
 
-/// Instances with different secrets would not recognise each other's keys: they may not serve together.
-async fn agree(store: &Store, name: &str, fingerprint: &str) -> Result<(), Failure> {
-    match operator::agree(&store.operator, name, fingerprint).await? {
-        Ok(()) => Ok(()),
-        Err(_) => Err(Failure::new(format!("another instance on this database was started with a different {name}"))
-            .try_next("use the same secret on all instances; see docs/operations.md")),
+/// Instances with different secrets would not recognise each other's keys, nor open each other's data: they
+/// may not work on one database.
+pub async fn agree(store: &Store, hasher: &KeyHasher, master: &MasterKey) -> Result<(), Failure> {
+    for (name, fingerprint) in [("SETTLA_API_KEY_HMAC_SECRET", hasher.fingerprint()), ("master key", master.fingerprint())] {
+        if operator::agree(&store.operator, name, &fingerprint).await?.is_err() {
+            return Err(Failure::new(format!("another instance on this database was started with a different {name}"))
+                .try_next("use the same secret on all instances; see docs/operations.md"));
+        }
     }
+    Ok(())
 }
 
 /// Starts all roles.
@@ -139,8 +142,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let measured = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?.install_recorder()?;
     let store = Store::open(&StoreConfig::new(config.database_url.clone())).await?;
     let hasher = KeyHasher::new(1, config.api_key_hmac_secret.expose())?;
-    agree(&store, "SETTLA_API_KEY_HMAC_SECRET", &hasher.fingerprint()).await?;
-    agree(&store, "master key", &config.master_key.fingerprint()).await?;
+    agree(&store, &hasher, &config.master_key).await?;
 
     let rpc = Rpc::connect(&config.rpc_url, config.chain_id).await?;
     let signer = Arc::new(SignerFolder::new(config.signer.clone(), Arc::clone(&config.master_key), rpc.clone(), config.chain_id));
