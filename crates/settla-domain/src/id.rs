@@ -95,7 +95,13 @@ mod tests {
         let id = TransferId(Uuid::from_u128(0x0193_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0001));
         assert_eq!(id.to_string(), "tr_0193aaaabbbb7ccc8dddeeeeffff0001");
         assert_eq!(id.to_string().parse::<TransferId>(), Ok(id));
-        for bad in ["tr_0193AAAABBBB7ccc8dddeeeeffff0001", "qt_0193aaaabbbb7ccc8dddeeeeffff0001", "tr_", "tr_0193aaaa-bbbb-7ccc-8ddd-eeeeffff0001", ""] {
+        for bad in [
+            "tr_0193AAAABBBB7ccc8dddeeeeffff0001",
+            "qt_0193aaaabbbb7ccc8dddeeeeffff0001",
+            "tr_",
+            "tr_0193aaaa-bbbb-7ccc-8ddd-eeeeffff0001",
+            "",
+        ] {
             assert!(bad.parse::<TransferId>().is_err(), "{bad}");
         }
     }

@@ -206,7 +206,15 @@ mod tests {
 
     fn posting(debit: AccountId, credit: AccountId, minor: i128) -> Posting {
         let subject = Uuid::from_u128(1);
-        Posting { id: PostingId(subject), tenant: TenantNo(7), subject, code: PostingCode::Hold, debit, credit, amount: Money::new(Currency::GBP, minor) }
+        Posting {
+            id: PostingId(subject),
+            tenant: TenantNo(7),
+            subject,
+            code: PostingCode::Hold,
+            debit,
+            credit,
+            amount: Money::new(Currency::GBP, minor),
+        }
     }
 
     #[test]

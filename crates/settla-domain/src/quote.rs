@@ -137,7 +137,8 @@ pub fn price(request: &PriceRequest, tenant: &TenantTerms, now: Timestamp) -> Re
     let schedule = tenant.fees.get(&request.source).ok_or(Refusal::CorridorNotOffered)?;
     let stable = request.route.stablecoin;
     let (rate_on, rate_off) = (request.rate_on.rate, request.rate_off.rate);
-    let keep_bps = 10_000i128.checked_sub(i128::from(tenant.spread_bps)).filter(|k| *k > 0).ok_or(Refusal::CorridorNotOffered)?;
+    let keep_bps =
+        10_000i128.checked_sub(i128::from(tenant.spread_bps)).filter(|k| *k > 0).ok_or(Refusal::CorridorNotOffered)?;
     let too_large = |_| Refusal::AmountOutOfRange;
 
     let (source, fixed_destination) = match request.side {
@@ -200,16 +201,42 @@ mod tests {
         TenantTerms { status: TenantStatus::Active, spread_bps, fees, limits: BTreeMap::new() }
     }
 
-    fn request(side: AmountSide, minor: i128, source: Currency, destination: Currency, on: &str, off: &str) -> PriceRequest {
+    fn request(
+        side: AmountSide,
+        minor: i128,
+        source: Currency,
+        destination: Currency,
+        on: &str,
+        off: &str,
+    ) -> PriceRequest {
         let rate = |text: &str| SourcedRate { rate: text.parse().unwrap(), source: "test".into(), as_of: Timestamp(0) };
         let amount = Money::new(if side == AmountSide::Source { source } else { destination }, minor);
-        let route = Route { on_ramp: "a".into(), stablecoin: Currency::USDC, chain: "eip155:43113".into(), off_ramp: "b".into() };
-        PriceRequest { side, amount, source, destination, route, rate_on: rate(on), rate_off: rate(off), rate_age_ms_max: 5_000 }
+        let route = Route {
+            on_ramp: "a".into(),
+            stablecoin: Currency::USDC,
+            chain: "eip155:43113".into(),
+            off_ramp: "b".into(),
+        };
+        PriceRequest {
+            side,
+            amount,
+            source,
+            destination,
+            route,
+            rate_on: rate(on),
+            rate_off: rate(off),
+            rate_age_ms_max: 5_000,
+        }
     }
 
     #[test]
     fn the_rate_is_applied_once_and_fees_are_one_currency() {
-        let terms = price(&request(AmountSide::Source, 100_000, Currency::GBP, Currency::NGN, "1.25", "1600"), &terms(50), Timestamp(0)).unwrap();
+        let terms = price(
+            &request(AmountSide::Source, 100_000, Currency::GBP, Currency::NGN, "1.25", "1600"),
+            &terms(50),
+            Timestamp(0),
+        )
+        .unwrap();
         assert_eq!(terms.debit.decimal(), "1007.50");
         assert_eq!(terms.bought.decimal(), "1250.000000");
         assert_eq!(terms.spread.decimal(), "6.250000");

@@ -44,7 +44,14 @@ impl Rate {
         self.divide(from.minor, from.currency.scale(), to, rounding, Direction::Back)
     }
 
-    fn divide(self, numerator: i128, from_scale: u32, to: Currency, rounding: Rounding, way: Direction) -> Result<Money, MoneyError> {
+    fn divide(
+        self,
+        numerator: i128,
+        from_scale: u32,
+        to: Currency,
+        rounding: Rounding,
+        way: Direction,
+    ) -> Result<Money, MoneyError> {
         let pow = |n: u32| 10i128.pow(n);
         // Only the difference of the powers of ten is multiplied in, which keeps products inside 128 bits.
         let (up, down, divisor) = match way {
@@ -71,7 +78,8 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, RateError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        let shape_ok = !whole.is_empty() && text.len() <= 28 && digits(whole) && digits(fraction) && !text.ends_with('.');
+        let shape_ok =
+            !whole.is_empty() && text.len() <= 28 && digits(whole) && digits(fraction) && !text.ends_with('.');
         let fraction = fraction.trim_end_matches('0');
         let scale = u32::try_from(fraction.len()).map_err(|_| RateError)?;
         if !shape_ok || scale > RATE_SCALE_MAX {

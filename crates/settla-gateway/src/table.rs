@@ -90,7 +90,6 @@ fn quote_rows() -> Vec<Endpoint> {
                 Refusal::CorridorNotOffered,
                 Refusal::AmountTooSmall,
                 Refusal::AmountOutOfRange,
-                Refusal::LimitPerTransfer,
             ]),
         endpoint(GET, "/v1/quotes/{id}", Access::Key(Scope::Read), quotes::show)
             .named("getQuote", "Quotes", "Get a quote")
@@ -115,7 +114,7 @@ fn transfer_rows() -> Vec<Endpoint> {
                 Refusal::LimitPerTransfer,
                 Refusal::LimitPerDay,
                 Refusal::LimitPending,
-                Refusal::ReferenceUsed,
+                Refusal::CorridorNotOffered,
             ]),
         endpoint(GET, "/v1/transfers", Access::Key(Scope::Read), transfers::list)
             .named("listTransfers", "Transfers", "List transfers, newest first")
@@ -160,7 +159,7 @@ fn treasury_rows() -> Vec<Endpoint> {
             .gives(CREATED, Content::one(&sample::withdrawal()))
             .refuses(&[
                 Refusal::TenantNotActive,
-                Refusal::NotWithdrawable,
+                Refusal::CorridorNotOffered,
                 Refusal::InsufficientFunds,
                 Refusal::ReferenceUsed,
             ]),

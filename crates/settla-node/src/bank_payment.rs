@@ -33,11 +33,15 @@ impl Desk for BankDesk {
         }
         match node.bank.enquire(reference).await {
             Enquired::Known(state) => judge(state, claim.attempt),
-            Enquired::NotFound if !claim.accepted => match not_found(node, claim, ACCEPTANCE_DELAY_MS, IDEMPOTENCY_LIFETIME_MS) {
-                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
-                NotFound::StartAgain => start(node, claim).await,
-                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "bank_not_reached".to_owned() }),
-            },
+            Enquired::NotFound if !claim.accepted => {
+                match not_found(node, claim, ACCEPTANCE_DELAY_MS, IDEMPOTENCY_LIFETIME_MS) {
+                    NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                    NotFound::StartAgain => start(node, claim).await,
+                    NotFound::PastLifetime => {
+                        Next::Found(Finding::Unresolved { reason: "bank_not_reached".to_owned() })
+                    }
+                }
+            }
             Enquired::NotFound | Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
         }
     }
@@ -52,7 +56,9 @@ async fn start(node: &Node, claim: &Claim) -> Next {
             return Next::Later(backoff_ms(claim.attempt));
         }
     };
-    let Some(row) = rows.first() else { return Next::Found(Finding::Unresolved { reason: "personal_data_missing".to_owned() }) };
+    let Some(row) = rows.first() else {
+        return Next::Found(Finding::Unresolved { reason: "personal_data_missing".to_owned() });
+    };
     let parties = match open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await {
         Ok(parties) => parties,
         Err(error) => {

@@ -51,7 +51,10 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
 
 async fn work(node: &Node, events: &[InboxEvent]) {
     let read: Vec<(&InboxEvent, Read)> = events.iter().map(|e| (e, read(node, e))).collect();
-    let ids: Vec<EffectId> = read.iter().filter_map(|(_, r)| if let Read::Order(id, _) | Read::Payout(id, _) = r { Some(*id) } else { None }).collect();
+    let ids: Vec<EffectId> = read
+        .iter()
+        .filter_map(|(_, r)| if let Read::Order(id, _) | Read::Payout(id, _) = r { Some(*id) } else { None })
+        .collect();
     let places: HashMap<EffectId, (TenantNo, Uuid, Effect)> = match outbox::find(&node.store.worker, &ids).await {
         Ok(rows) => rows.into_iter().map(|(id, tenant, subject, effect)| (id, (tenant, subject, effect))).collect(),
         Err(error) => {
@@ -66,9 +69,12 @@ async fn work(node: &Node, events: &[InboxEvent]) {
     }
     let delays = join_all(working).await;
     let outcomes: Vec<(&InboxEvent, Option<i64>)> = events.iter().zip(delays).collect();
-    let done: Vec<&InboxEvent> = outcomes.iter().filter(|(_, delay)| delay.is_none()).map(|(event, _)| *event).collect();
-    let later: Vec<&InboxEvent> = outcomes.iter().filter(|(_, delay)| delay.is_some()).map(|(event, _)| *event).collect();
-    let saved = inbox::processed(&node.store.worker, &done).await.and(inbox::postpone(&node.store.worker, &later, 400).await);
+    let done: Vec<&InboxEvent> =
+        outcomes.iter().filter(|(_, delay)| delay.is_none()).map(|(event, _)| *event).collect();
+    let later: Vec<&InboxEvent> =
+        outcomes.iter().filter(|(_, delay)| delay.is_some()).map(|(event, _)| *event).collect();
+    let saved =
+        inbox::processed(&node.store.worker, &done).await.and(inbox::postpone(&node.store.worker, &later, 400).await);
     if let Err(error) = saved {
         tracing::warn!(%error, "the inbox cannot be marked; its events will be looked at again");
     }
@@ -91,7 +97,12 @@ fn read(node: &Node, event: &InboxEvent) -> Read {
 }
 
 /// Deals with an event. Returns a delay if it must be looked at again.
-async fn one(node: &Node, event: &InboxEvent, read: Read, places: &HashMap<EffectId, (TenantNo, Uuid, Effect)>) -> Option<i64> {
+async fn one(
+    node: &Node,
+    event: &InboxEvent,
+    read: Read,
+    places: &HashMap<EffectId, (TenantNo, Uuid, Effect)>,
+) -> Option<i64> {
     let (id, next) = match read {
         Read::Order(id, state) => {
             let (_, _, Effect::OnRamp { provider, .. }) = places.get(&id)? else { return None };

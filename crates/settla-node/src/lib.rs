@@ -79,7 +79,12 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { lease_ms: 12_000, concurrency: 64, settlement_window: Duration::from_millis(500), webhook_any_address: false }
+        Self {
+            lease_ms: 12_000,
+            concurrency: 64,
+            settlement_window: Duration::from_millis(500),
+            webhook_any_address: false,
+        }
     }
 }
 
@@ -104,10 +109,24 @@ pub type Stop = watch::Receiver<bool>;
 impl Node {
     /// A node of these parts.
     pub fn new(parts: NodeParts) -> Arc<Self> {
-        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config } = parts;
+        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config } =
+            parts;
         let sightings = Sightings::default();
         let statement_bell = Notify::new();
-        Arc::new(Self { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config, sightings, statement_bell })
+        Arc::new(Self {
+            store,
+            runner,
+            keyring,
+            on_ramps,
+            off_ramps,
+            bank,
+            chain,
+            wallet,
+            inbound_bell,
+            config,
+            sightings,
+            statement_bell,
+        })
     }
 
     /// Runs all workers until told to stop; each finishes what it holds, or leaves it to its lease.
@@ -134,7 +153,13 @@ impl Node {
     }
 
     /// Submits a finding and waits until it is durable. `Nothing` means that it was known already.
-    pub(crate) async fn report(&self, tenant: TenantNo, subject: Uuid, effect: EffectId, finding: Finding) -> Result<Answer, RunnerError> {
+    pub(crate) async fn report(
+        &self,
+        tenant: TenantNo,
+        subject: Uuid,
+        effect: EffectId,
+        finding: Finding,
+    ) -> Result<Answer, RunnerError> {
         let command = Command::Report(Report { tenant, subject, effect, finding });
         let envelope = Envelope { tenant, command, idempotency: None, sealed: None, audit: None };
         self.runner.submit_patiently(envelope).await.map(|decided| decided.answer)

@@ -29,7 +29,9 @@ impl Desk for OffRampDesk {
             tracing::error!(provider, "no such off-ramp is configured");
             return Next::Later(60_000);
         };
-        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else { return Next::Later(backoff_ms(claim.attempt)) };
+        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else {
+            return Next::Later(backoff_ms(claim.attempt));
+        };
         if begins(claim) {
             return start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await;
         }
@@ -40,12 +42,16 @@ impl Desk for OffRampDesk {
                 tracing::error!(effect = %claim.id, "the off-ramp does not know a payout it had taken");
                 Next::Later(backoff_ms(claim.attempt))
             }
-            Enquired::NotFound => match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
-                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
-                NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
-                // It has our tokens and no order for them: people have to talk to it.
-                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() }),
-            },
+            Enquired::NotFound => {
+                match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+                    NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                    NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
+                    // It has our tokens and no order for them: people have to talk to it.
+                    NotFound::PastLifetime => {
+                        Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() })
+                    }
+                }
+            }
         }
     }
 }
@@ -85,21 +91,31 @@ impl From<StoreError> for PayoutError {
 
 /// The payout with its beneficiary in clear, which exists from here to the provider's socket.
 async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
-    let Effect::OffRamp { sent, destination, settlement_tx, country, .. } = &claim.effect else { return Err(PayoutError::Never("wrong_effect")) };
+    let Effect::OffRamp { sent, destination, settlement_tx, country, .. } = &claim.effect else {
+        return Err(PayoutError::Never("wrong_effect"));
+    };
     let settlement_tx = settlement_tx.parse().map_err(|_| PayoutError::Never("settlement_tx_unreadable"))?;
     let rows = read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await?;
     let row = rows.first().ok_or(PayoutError::Never("personal_data_missing"))?;
-    let parties = open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await.map_err(|error| match error {
-        OpenPartiesError::Key(settla_server::keyring::KeyringError::Store(error)) => PayoutError::Later(error),
-        _ => PayoutError::Never("personal_data_unreadable"),
-    })?;
+    let parties =
+        open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await.map_err(|error| match error {
+            OpenPartiesError::Key(settla_server::keyring::KeyringError::Store(error)) => PayoutError::Later(error),
+            _ => PayoutError::Never("personal_data_unreadable"),
+        })?;
     let beneficiary = PayoutBeneficiary {
         name: parties.recipient_name,
         account_number: parties.recipient_account,
         bank_code: parties.recipient_bank.unwrap_or_else(|| Pii::new(String::new())),
         country: country.clone(),
     };
-    Ok(Payout { id: claim.id.0, sent: *sent, destination: *destination, beneficiary, settlement_tx, return_address: node.wallet })
+    Ok(Payout {
+        id: claim.id.0,
+        sent: *sent,
+        destination: *destination,
+        beneficiary,
+        settlement_tx,
+        return_address: node.wallet,
+    })
 }
 
 /// What a payout's state means. A return counts once it is seen on chain.

@@ -26,7 +26,9 @@ impl Desk for OnRampDesk {
             tracing::error!(provider, "no such on-ramp is configured");
             return Next::Later(60_000);
         };
-        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else { return Next::Later(backoff_ms(claim.attempt)) };
+        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else {
+            return Next::Later(backoff_ms(claim.attempt));
+        };
         let order = Order {
             id: claim.id.0,
             source: *source,
@@ -44,11 +46,15 @@ impl Desk for OnRampDesk {
                 tracing::error!(effect = %claim.id, "the on-ramp does not know an order it had taken");
                 Next::Later(backoff_ms(claim.attempt))
             }
-            Enquired::NotFound => match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
-                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
-                NotFound::StartAgain => start(node, ramp.as_ref(), &order, terms.acceptance_delay_ms, claim).await,
-                NotFound::PastLifetime => Next::Found(Finding::Unresolved { reason: "on_ramp_not_reached".to_owned() }),
-            },
+            Enquired::NotFound => {
+                match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+                    NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                    NotFound::StartAgain => start(node, ramp.as_ref(), &order, terms.acceptance_delay_ms, claim).await,
+                    NotFound::PastLifetime => {
+                        Next::Found(Finding::Unresolved { reason: "on_ramp_not_reached".to_owned() })
+                    }
+                }
+            }
         }
     }
 }

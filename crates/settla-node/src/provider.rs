@@ -71,7 +71,8 @@ pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
 async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim) {
     let begun = Instant::now();
     let next = desk.handle(node, claim).await;
-    metrics::histogram!("settla_provider_call_seconds", "kind" => desk.kind().name()).record(begun.elapsed().as_secs_f64());
+    metrics::histogram!("settla_provider_call_seconds", "kind" => desk.kind().name())
+        .record(begun.elapsed().as_secs_f64());
     let delay_ms = match next {
         Next::Found(finding) => return report(node, claim, finding).await,
         Next::AcceptedThen(delay_ms) => {
@@ -91,7 +92,9 @@ async fn report(node: &Node, claim: &Claim, finding: Finding) {
         // It was known already, so nothing was written that would have ended the lease.
         Ok(Answer::Nothing) => postpone(node, claim, backoff_ms(claim.attempt)).await,
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself"),
+        Err(error) => {
+            tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself")
+        }
     }
 }
 
@@ -130,10 +133,19 @@ pub(crate) enum NotFound {
 
 /// Judges a "not found". It proves something only when the last start is longer ago than the provider takes
 /// to accept: every start is followed by at least that long a pause, or by the end of a lease.
-pub(crate) fn not_found(node: &Node, claim: &Claim, acceptance_delay_ms: i64, idempotency_lifetime_ms: i64) -> NotFound {
+pub(crate) fn not_found(
+    node: &Node,
+    claim: &Claim,
+    acceptance_delay_ms: i64,
+    idempotency_lifetime_ms: i64,
+) -> NotFound {
     let age_ms = now().ms_since(claim.first_attempt_at);
     if acceptance_delay_ms >= node.config.lease_ms {
-        tracing::error!(acceptance_delay_ms, lease_ms = node.config.lease_ms, "the lease must be longer than the provider's acceptance delay");
+        tracing::error!(
+            acceptance_delay_ms,
+            lease_ms = node.config.lease_ms,
+            "the lease must be longer than the provider's acceptance delay"
+        );
         NotFound::TooEarly(ENQUIRY_MS_MAX)
     } else if age_ms < acceptance_delay_ms {
         NotFound::TooEarly(acceptance_delay_ms - age_ms + 100)

@@ -103,7 +103,9 @@ impl SettlementDesk {
         for claim in &gathering.claims {
             match &claim.effect {
                 Effect::Settle { chain, .. } if *chain != self.node.chain.name => elsewhere += 1,
-                Effect::Settle { .. } if claim.attempt >= BATCHES_MAX => tired.push((claim.tenant, claim.subject, claim.id)),
+                Effect::Settle { .. } if claim.attempt >= BATCHES_MAX => {
+                    tired.push((claim.tenant, claim.subject, claim.id))
+                }
                 Effect::Settle { provider, amount, .. } => {
                     lanes.entry(provider.clone()).or_default().push(member(claim, amount.minor)?);
                 }
@@ -119,7 +121,12 @@ impl SettlementDesk {
                 tracing::error!(provider, members = members.len(), "the off-ramp's deposit address is not known");
                 continue;
             };
-            let lane = Lane { chain: self.node.chain.name.clone(), provider, token: self.node.chain.token.to_string(), destination: destination.to_string() };
+            let lane = Lane {
+                chain: self.node.chain.name.clone(),
+                provider,
+                token: self.node.chain.token.to_string(),
+                destination: destination.to_string(),
+            };
             batches.push((Uuid::now_v7(), lane, members));
         }
         for (batch, lane, members) in &batches {
@@ -155,7 +162,10 @@ impl SettlementDesk {
     async fn sign(&mut self, batch: &Settlement) -> Result<(), RoundError> {
         let members = settlement::members(&self.node.store.worker, batch.batch).await?;
         let manifest = manifest(batch.batch, &members);
-        let audit = members.iter().map(|m| format!("tenant={} transfer={} chain={}", m.tenant.0, TransferId(m.subject), batch.lane.chain)).collect();
+        let audit = members
+            .iter()
+            .map(|m| format!("tenant={} transfer={} chain={}", m.tenant.0, TransferId(m.subject), batch.lane.chain))
+            .collect();
         let parse = |text: &str| text.parse().map_err(|_| RoundError::Stored("a stored address is not readable"));
         let intent = Intent {
             id: batch.batch,
@@ -169,7 +179,8 @@ impl SettlementDesk {
         };
         let signed = self.signer.sign(&intent).await?;
         let nonce = i64::try_from(signed.nonce).map_err(|_| RoundError::Stored("nonce"))?;
-        settlement::signed(&self.node.store.worker, batch.batch, nonce, &signed.tx_hash.to_string(), &signed.raw).await?;
+        settlement::signed(&self.node.store.worker, batch.batch, nonce, &signed.tx_hash.to_string(), &signed.raw)
+            .await?;
         self.broadcast(batch.batch, &signed.raw).await;
         Ok(())
     }
@@ -184,7 +195,9 @@ impl SettlementDesk {
     }
 
     async fn follow(&mut self, batch: &Settlement) -> Result<(), RoundError> {
-        let (Some(tx), Some(raw)) = (&batch.tx_hash, &batch.raw) else { return Err(RoundError::Stored("a signed batch without bytes")) };
+        let (Some(tx), Some(raw)) = (&batch.tx_hash, &batch.raw) else {
+            return Err(RoundError::Stored("a signed batch without bytes"));
+        };
         let tx = tx.parse().map_err(|_| RoundError::Stored("a stored transaction hash is not readable"))?;
         match self.node.chain.outcome(tx).await? {
             Some(true) => {
@@ -212,7 +225,8 @@ impl SettlementDesk {
         let node = &self.node;
         let tx = batch.tx_hash.clone().ok_or(RoundError::Stored("a confirmed batch without a transaction"))?;
         let members = settlement::members(&node.store.worker, batch.batch).await?;
-        let ramp = node.off_ramps.get(&batch.lane.provider).ok_or(RoundError::Stored("no such off-ramp is configured"))?;
+        let ramp =
+            node.off_ramps.get(&batch.lane.provider).ok_or(RoundError::Stored("no such off-ramp is configured"))?;
         let shares = manifest(batch.batch, &members).members.iter().map(|m| (m.id, m.amount)).collect();
         let hash = tx.parse().map_err(|_| RoundError::Stored("a stored transaction hash is not readable"))?;
         ramp.announce(&TokenBatch { id: batch.batch, tx: hash, members: shares }).await?;
@@ -238,6 +252,9 @@ fn member(claim: &outbox::Claim, amount: i128) -> Result<Member, RoundError> {
 
 /// The manifest names members by their payout, which is how the off-ramp knows them.
 fn manifest(batch: Uuid, members: &[Member]) -> Manifest {
-    let member = |m: &Member| ManifestMember { id: EffectKind::OffRamp.id_for(m.subject).0, amount: u128::try_from(m.amount).unwrap_or(0) };
+    let member = |m: &Member| ManifestMember {
+        id: EffectKind::OffRamp.id_for(m.subject).0,
+        amount: u128::try_from(m.amount).unwrap_or(0),
+    };
     Manifest { batch_id: batch, members: members.iter().map(member).collect() }
 }

@@ -70,7 +70,11 @@ impl Sightings {
     }
 
     /// A provider's terms, asked for once.
-    pub async fn terms(&self, name: &str, ask: impl Future<Output = Result<ProviderTerms, RailError>>) -> Result<ProviderTerms, RailError> {
+    pub async fn terms(
+        &self,
+        name: &str,
+        ask: impl Future<Output = Result<ProviderTerms, RailError>>,
+    ) -> Result<ProviderTerms, RailError> {
         if let Some(terms) = self.terms.lock().await.get(name) {
             return Ok(terms.clone());
         }
@@ -79,7 +83,13 @@ impl Sightings {
         Ok(terms)
     }
 
-    async fn sight(&self, node: &Node, id: Uuid, from: Option<settla_evm::Address>, manifest: impl Future<Output = Result<TokenBatch, RailError>>) -> Sighted {
+    async fn sight(
+        &self,
+        node: &Node,
+        id: Uuid,
+        from: Option<settla_evm::Address>,
+        manifest: impl Future<Output = Result<TokenBatch, RailError>>,
+    ) -> Sighted {
         let look = {
             let mut batches = self.batches.lock().await;
             if batches.len() >= REMEMBERED_MAX {
@@ -106,7 +116,9 @@ impl Sightings {
         }
         let Some(batch) = &look.manifest else { return Sighted::NotYet };
         let result = match node.chain.sight(batch, from, node.wallet).await {
-            Ok(Sighting::Seen) => Sighted::Seen(Arc::new(SeenBatch { tx: batch.tx, shares: batch.members.iter().copied().collect() })),
+            Ok(Sighting::Seen) => {
+                Sighted::Seen(Arc::new(SeenBatch { tx: batch.tx, shares: batch.members.iter().copied().collect() }))
+            }
             Ok(Sighting::Contradicted(reason)) => Sighted::Contradicted(reason),
             Ok(Sighting::NotYet) => {
                 look.looked_at = Some(Instant::now());

@@ -37,7 +37,8 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
 async fn page(node: &Node) -> Result<bool, String> {
     let worker = &node.store.worker;
     let after = inbox::checkpoint(worker, CHECKPOINT).await.map_err(|e| e.to_string())?;
-    let after: u64 = after.map_or(Ok(0), |text| text.parse()).map_err(|_| "the checkpoint is not a number".to_owned())?;
+    let after: u64 =
+        after.map_or(Ok(0), |text| text.parse()).map_err(|_| "the checkpoint is not a number".to_owned())?;
     let entries = node.bank.statement(after, PAGE).await.map_err(|e| e.to_string())?;
     let Some(last) = entries.last() else { return Ok(false) };
     for entry in entries.iter().filter(|e| e.amount.minor > 0) {

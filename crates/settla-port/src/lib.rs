@@ -37,31 +37,66 @@ pub trait Platform: Send + Sync {
     async fn me(&self, caller: &Caller) -> Result<Me, PortError>;
 
     /// Prices a transfer.
-    async fn create_quote(&self, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError>;
+    async fn create_quote(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateQuote,
+    ) -> Result<Reply<QuoteView>, PortError>;
     /// One quote.
     async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError>;
 
     /// Starts a transfer.
-    async fn create_transfer(&self, caller: &Caller, call: &Mutation, ask: CreateTransfer) -> Result<Reply<TransferView>, PortError>;
+    async fn create_transfer(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateTransfer,
+    ) -> Result<Reply<TransferView>, PortError>;
     /// Transfers, newest first.
-    async fn transfers(&self, caller: &Caller, filter: &TransferFilter, page: &PageRequest) -> Result<Page<TransferView>, PortError>;
+    async fn transfers(
+        &self,
+        caller: &Caller,
+        filter: &TransferFilter,
+        page: &PageRequest,
+    ) -> Result<Page<TransferView>, PortError>;
     /// One transfer.
     async fn transfer(&self, caller: &Caller, id: TransferId) -> Result<TransferView, PortError>;
     /// What happened to a transfer, oldest first.
-    async fn transfer_events(&self, caller: &Caller, id: TransferId, page: &PageRequest) -> Result<Page<TransferEvent>, PortError>;
+    async fn transfer_events(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+        page: &PageRequest,
+    ) -> Result<Page<TransferEvent>, PortError>;
     /// Calls a transfer off, if nothing has left our hands.
-    async fn cancel_transfer(&self, caller: &Caller, call: &Mutation, id: TransferId) -> Result<Reply<TransferView>, PortError>;
+    async fn cancel_transfer(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: TransferId,
+    ) -> Result<Reply<TransferView>, PortError>;
 
     /// Positions in every currency that the tenant has had.
     async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError>;
     /// The position in one currency; empty if there never was one.
     async fn position(&self, caller: &Caller, currency: Currency) -> Result<PositionView, PortError>;
     /// Announces a top-up and learns the reference to pay with.
-    async fn create_topup(&self, caller: &Caller, call: &Mutation, ask: CreateTopup) -> Result<Reply<TopupView>, PortError>;
+    async fn create_topup(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateTopup,
+    ) -> Result<Reply<TopupView>, PortError>;
     /// Top-ups, newest first.
     async fn topups(&self, caller: &Caller, page: &PageRequest) -> Result<Page<TopupView>, PortError>;
     /// Takes fiat out.
-    async fn create_withdrawal(&self, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError>;
+    async fn create_withdrawal(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateWithdrawal,
+    ) -> Result<Reply<WithdrawalView>, PortError>;
     /// Withdrawals, newest first.
     async fn withdrawals(&self, caller: &Caller, page: &PageRequest) -> Result<Page<WithdrawalView>, PortError>;
 
@@ -70,10 +105,20 @@ pub trait Platform: Send + Sync {
     /// One account, by the id that [`Self::ledger_accounts`] gives.
     async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError>;
     /// Postings that touch the tenant, newest first.
-    async fn postings(&self, caller: &Caller, filter: &PostingFilter, page: &PageRequest) -> Result<Page<PostingView>, PortError>;
+    async fn postings(
+        &self,
+        caller: &Caller,
+        filter: &PostingFilter,
+        page: &PageRequest,
+    ) -> Result<Page<PostingView>, PortError>;
 
     /// Adds a webhook endpoint; its secret is shown here and never again.
-    async fn create_endpoint(&self, caller: &Caller, call: &Mutation, ask: CreateEndpoint) -> Result<Reply<EndpointCreated>, PortError>;
+    async fn create_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateEndpoint,
+    ) -> Result<Reply<EndpointCreated>, PortError>;
     /// The tenant's endpoints.
     async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError>;
     /// Removes an endpoint. Deliveries that were not made are dropped.

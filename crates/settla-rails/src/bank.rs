@@ -161,7 +161,9 @@ impl Bank for HttpBank {
             "beneficiary": { "name": payment.name.reveal_pii(WHY), "account": payment.account.reveal_pii(WHY) },
         });
         match self.http.post::<_, PaymentAnswer>("/v1/payments", Some(&payment.reference), &body).await {
-            Answer::Ok(answer) if answer.payment.client_reference == payment.reference => answer.payment.state().map_or(Started::Unknown, Started::Taken),
+            Answer::Ok(answer) if answer.payment.client_reference == payment.reference => {
+                answer.payment.state().map_or(Started::Unknown, Started::Taken)
+            }
             Answer::Refused(code) => Started::Refused(code),
             Answer::Ok(_) | Answer::NotFound | Answer::Unknown => Started::Unknown,
         }
@@ -169,7 +171,9 @@ impl Bank for HttpBank {
 
     async fn enquire(&self, reference: &str) -> Enquired<PaymentState> {
         match self.http.get::<PaymentAnswer>(&format!("/v1/payments/{reference}")).await {
-            Answer::Ok(answer) if answer.payment.client_reference == reference => answer.payment.state().map_or(Enquired::Unknown, Enquired::Known),
+            Answer::Ok(answer) if answer.payment.client_reference == reference => {
+                answer.payment.state().map_or(Enquired::Unknown, Enquired::Known)
+            }
             Answer::NotFound => Enquired::NotFound,
             Answer::Ok(_) | Answer::Refused(_) | Answer::Unknown => Enquired::Unknown,
         }
@@ -180,7 +184,11 @@ impl Bank for HttpBank {
     }
 
     async fn open_account(&self) -> Result<(), RailError> {
-        match self.http.put::<_, serde_json::Value>(&format!("/v1/accounts/{}", self.account), &serde_json::json!({})).await {
+        match self
+            .http
+            .put::<_, serde_json::Value>(&format!("/v1/accounts/{}", self.account), &serde_json::json!({}))
+            .await
+        {
             Answer::Ok(_) => Ok(()),
             _ => Err(RailError::Unavailable(self.http.name().to_owned())),
         }

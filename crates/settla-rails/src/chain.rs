@@ -53,7 +53,11 @@ impl Chain {
     async fn check_manifest(&self, batch: &TokenBatch) -> Result<Sighting, RpcError> {
         let Some(tx) = self.rpc.transaction(batch.tx).await? else { return Ok(Sighting::NotYet) };
         let named = parse_transfer_calldata(&tx.input).and_then(|call| call.batch);
-        Ok(if named == Some((batch.id, manifest_hash(&batch.members))) { Sighting::Seen } else { Sighting::Contradicted("manifest_hash") })
+        Ok(if named == Some((batch.id, manifest_hash(&batch.members))) {
+            Sighting::Seen
+        } else {
+            Sighting::Contradicted("manifest_hash")
+        })
     }
 
     /// Tokens that an address holds.

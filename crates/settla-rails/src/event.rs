@@ -93,12 +93,18 @@ mod tests {
             "destination": { "currency": "USDC", "amount": "1" }, "delivery": { "id": "d", "tx_hash": "0x", "amount": "1" } });
         let payout = json!({ "client_payout_id": "x", "status": "paid", "reason": null, "source": { "currency": "USDC", "amount": "1" },
             "destination": { "currency": "NGN", "amount": "1" }, "paid": { "currency": "NGN", "amount": "1", "reference": "r" }, "return": null });
-        for data in [json!({ "order": order }), json!({ "payment": { "client_reference": "WD1", "status": "executed" } })] {
+        for data in
+            [json!({ "order": order }), json!({ "payment": { "client_reference": "WD1", "status": "executed" } })]
+        {
             let body = json!({ "type": "t", "data": data });
             assert_eq!(kept(&body), body);
         }
         // Nothing instead of a null, which reads the same.
-        let without_return = { let mut p = payout.clone(); p.as_object_mut().unwrap().remove("return"); p };
+        let without_return = {
+            let mut p = payout.clone();
+            p.as_object_mut().unwrap().remove("return");
+            p
+        };
         assert_eq!(kept(&json!({ "data": { "payout": payout } })), json!({ "data": { "payout": without_return } }));
     }
 }

@@ -57,7 +57,8 @@ impl HttpFx {
         for rate in body.rates {
             // Pairs of currencies that we do not know are none of our business; a bad time is.
             let (Ok(base), Ok(quote)) = (rate.base.parse(), rate.quote.parse()) else { continue };
-            let as_of = Timestamp::from_rfc3339(&rate.as_of).ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))?;
+            let as_of = Timestamp::from_rfc3339(&rate.as_of)
+                .ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))?;
             rates.insert((base, quote), SourcedRate { rate: rate.rate, source: rate.source, as_of });
         }
         Ok(rates)

@@ -76,7 +76,12 @@ impl Http {
         self.call::<(), T>(Method::GET, path, None, None).await
     }
 
-    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, key: Option<&str>, body: &B) -> Answer<T> {
+    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &B,
+    ) -> Answer<T> {
         self.call(Method::POST, path, key, Some(body)).await
     }
 
@@ -93,8 +98,17 @@ impl Http {
         }
     }
 
-    async fn call<B: Serialize, T: DeserializeOwned>(&self, method: Method, path: &str, key: Option<&str>, body: Option<&B>) -> Answer<T> {
-        let mut request = self.client.request(method, format!("{}{path}", self.endpoint.base_url)).bearer_auth(self.endpoint.key.expose());
+    async fn call<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&B>,
+    ) -> Answer<T> {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.endpoint.base_url))
+            .bearer_auth(self.endpoint.key.expose());
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -158,7 +172,10 @@ mod tests {
         assert!(matches!(of(404, problem), Answer::NotFound));
         assert!(matches!(of(404, "<html>not here</html>"), Answer::Unknown), "a proxy's 404 is not the provider's");
         assert!(matches!(of(422, r#"{"code":"amount"}"#), Answer::Refused(code) if code == "amount"));
-        assert!(matches!(of(422, r#"{"code":"idempotency_conflict"}"#), Answer::Unknown), "it has something under this id");
+        assert!(
+            matches!(of(422, r#"{"code":"idempotency_conflict"}"#), Answer::Unknown),
+            "it has something under this id"
+        );
         for status in [400, 401, 403, 409, 429, 500, 502, 503, 504, 301] {
             assert!(matches!(of(status, "nonsense"), Answer::Unknown), "{status}");
         }

@@ -184,8 +184,11 @@ impl OffRamp for HttpOffRamp {
     }
 
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {
-        let members: Vec<_> =
-            batch.members.iter().map(|(id, amount)| serde_json::json!({ "client_payout_id": id, "amount": amount.to_string() })).collect();
+        let members: Vec<_> = batch
+            .members
+            .iter()
+            .map(|(id, amount)| serde_json::json!({ "client_payout_id": id, "amount": amount.to_string() }))
+            .collect();
         let body = serde_json::json!({ "tx_hash": batch.tx, "batch_id": batch.id, "members": members });
         match self.http.post::<_, serde_json::Value>("/v1/settlements", Some(&batch.id.to_string()), &body).await {
             Answer::Ok(_) => Ok(()),
@@ -210,7 +213,9 @@ impl OffRamp for HttpOffRamp {
             return_address: payout.return_address,
         };
         match self.http.post::<_, PayoutAnswer>("/v1/payouts", Some(&payout.id.to_string()), &body).await {
-            Answer::Ok(answer) if answer.payout.client_payout_id == payout.id => answer.payout.state().map_or(Started::Unknown, Started::Taken),
+            Answer::Ok(answer) if answer.payout.client_payout_id == payout.id => {
+                answer.payout.state().map_or(Started::Unknown, Started::Taken)
+            }
             Answer::Refused(code) => Started::Refused(code),
             Answer::Ok(_) | Answer::NotFound | Answer::Unknown => Started::Unknown,
         }
@@ -218,7 +223,9 @@ impl OffRamp for HttpOffRamp {
 
     async fn enquire(&self, id: Uuid) -> Enquired<PayoutState> {
         match self.http.get::<PayoutAnswer>(&format!("/v1/payouts/{id}")).await {
-            Answer::Ok(answer) if answer.payout.client_payout_id == id => answer.payout.state().map_or(Enquired::Unknown, Enquired::Known),
+            Answer::Ok(answer) if answer.payout.client_payout_id == id => {
+                answer.payout.state().map_or(Enquired::Unknown, Enquired::Known)
+            }
             Answer::NotFound => Enquired::NotFound,
             Answer::Ok(_) | Answer::Refused(_) | Answer::Unknown => Enquired::Unknown,
         }

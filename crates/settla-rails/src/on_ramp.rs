@@ -192,7 +192,9 @@ impl OnRamp for HttpOnRamp {
             bank_account: &order.bank_account,
         };
         match self.http.post::<_, OrderAnswer>("/v1/orders", Some(&order.id.to_string()), &body).await {
-            Answer::Ok(answer) if answer.order.client_order_id == order.id => answer.order.state().map_or(Started::Unknown, Started::Taken),
+            Answer::Ok(answer) if answer.order.client_order_id == order.id => {
+                answer.order.state().map_or(Started::Unknown, Started::Taken)
+            }
             Answer::Refused(code) => Started::Refused(code),
             Answer::Ok(_) | Answer::NotFound | Answer::Unknown => Started::Unknown,
         }
@@ -200,7 +202,9 @@ impl OnRamp for HttpOnRamp {
 
     async fn enquire(&self, id: Uuid) -> Enquired<OrderState> {
         match self.http.get::<OrderAnswer>(&format!("/v1/orders/{id}")).await {
-            Answer::Ok(answer) if answer.order.client_order_id == id => answer.order.state().map_or(Enquired::Unknown, Enquired::Known),
+            Answer::Ok(answer) if answer.order.client_order_id == id => {
+                answer.order.state().map_or(Enquired::Unknown, Enquired::Known)
+            }
             Answer::NotFound => Enquired::NotFound,
             Answer::Ok(_) | Answer::Refused(_) | Answer::Unknown => Enquired::Unknown,
         }

@@ -38,7 +38,11 @@ impl Cursors {
     }
 
     /// The position in a cursor, or `BadCursor`.
-    pub fn read<const N: usize>(&self, binding: &Binding<'_>, text: Option<&str>) -> Result<Option<[u8; N]>, PortError> {
+    pub fn read<const N: usize>(
+        &self,
+        binding: &Binding<'_>,
+        text: Option<&str>,
+    ) -> Result<Option<[u8; N]>, PortError> {
         let Some(text) = text else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| PortError::BadCursor)?;
         let (at, mac) = bytes.split_at_checked(N).ok_or(PortError::BadCursor)?;
@@ -48,7 +52,8 @@ impl Cursors {
     }
 
     fn mac(&self, binding: &Binding<'_>, at: &[u8]) -> [u8; MAC_BYTES] {
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        let mut mac =
+            <Hmac<Sha256> as Mac>::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
         mac.update(&binding.tenant.0.to_be_bytes());
         for part in [binding.list.as_bytes(), binding.filter.as_bytes(), at] {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -72,7 +77,9 @@ mod tests {
         let cursor = cursors.make(&binding(1, "transfers", "state="), &[9; 16]);
         let read = |c: &Cursors, b: Binding<'_>, text: &str| c.read::<16>(&b, Some(text));
         assert_eq!(read(&cursors, binding(1, "transfers", "state="), &cursor), Ok(Some([9; 16])));
-        for other in [binding(2, "transfers", "state="), binding(1, "topups", "state="), binding(1, "transfers", "state=FUNDED")] {
+        for other in
+            [binding(2, "transfers", "state="), binding(1, "topups", "state="), binding(1, "transfers", "state=FUNDED")]
+        {
             assert_eq!(read(&cursors, other, &cursor), Err(PortError::BadCursor));
         }
         assert_eq!(read(&Cursors::new([8; 32]), binding(1, "transfers", "state="), &cursor), Err(PortError::BadCursor));

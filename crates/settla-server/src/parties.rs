@@ -27,9 +27,16 @@ pub struct Parties {
 const WHY: &str = "sealing it for storage";
 
 /// Seals parties under the tenant's key, each field bound to tenant, row and field.
-pub async fn seal_parties(keyring: &Keyring, tenant: TenantNo, row: Uuid, parties: &Parties) -> Result<SealedParties, KeyringError> {
+pub async fn seal_parties(
+    keyring: &Keyring,
+    tenant: TenantNo,
+    row: Uuid,
+    parties: &Parties,
+) -> Result<SealedParties, KeyringError> {
     let dek = keyring.dek(tenant).await?;
-    let one = |field: &str, text: &str| Some(seal(&dek, &Aad { tenant: tenant.0, table: TABLE, row, field }, text.as_bytes()));
+    let one = |field: &str, text: &str| {
+        Some(seal(&dek, &Aad { tenant: tenant.0, table: TABLE, row, field }, text.as_bytes()))
+    };
     Ok(SealedParties {
         sender_name: parties.sender_name.as_ref().and_then(|v| one("sender_name", v.reveal_pii(WHY))),
         sender_account: parties.sender_account.as_ref().and_then(|v| one("sender_account", v.reveal_pii(WHY))),
@@ -54,7 +61,12 @@ pub enum OpenPartiesError {
 }
 
 /// Opens sealed parties.
-pub async fn open_parties(keyring: &Keyring, tenant: TenantNo, row: Uuid, sealed: &SealedParties) -> Result<Parties, OpenPartiesError> {
+pub async fn open_parties(
+    keyring: &Keyring,
+    tenant: TenantNo,
+    row: Uuid,
+    sealed: &SealedParties,
+) -> Result<Parties, OpenPartiesError> {
     let dek = keyring.dek(tenant).await?;
     let aad = |field: &'static str| Aad { tenant: tenant.0, table: TABLE, row, field };
     let name = |field, bytes: &Option<Vec<u8>>| bytes.as_deref().map(|b| open_pii(&dek, &aad(field), b)).transpose();

@@ -36,7 +36,10 @@ fn price(terms: &QuoteTerms) -> PriceView {
         spread: terms.spread.into(),
         rounding: terms.rounding.into(),
         destination: terms.destination.into(),
-        rates: vec![rate(&terms.rate_on, terms.source.currency, stable), rate(&terms.rate_off, stable, terms.destination.currency)],
+        rates: vec![
+            rate(&terms.rate_on, terms.source.currency, stable),
+            rate(&terms.rate_off, stable, terms.destination.currency),
+        ],
         spread_bps: terms.spread_bps,
         on_ramp: terms.route.on_ramp.clone(),
         chain: terms.route.chain.clone(),

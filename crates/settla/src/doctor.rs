@@ -30,5 +30,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
             }
         }
     }
-    if all_ok(&checks) { Ok(()) } else { Err(Failure::new("something is missing").try_next("`make setup` installs what can be installed")) }
+    if all_ok(&checks) {
+        Ok(())
+    } else {
+        Err(Failure::new("something is missing").try_next("`make setup` installs what can be installed"))
+    }
 }

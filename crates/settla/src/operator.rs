@@ -97,16 +97,32 @@ impl Default for Terms {
 const SOURCES: [Currency; 3] = [Currency::GBP, Currency::EUR, Currency::USD];
 
 /// Sets a tenant up.
-pub(crate) async fn create_tenant(db: &Store, master: &MasterKey, slug: &str, name: &str, terms: &Terms, actor: &str) -> Result<TenantRow, Failure> {
+pub(crate) async fn create_tenant(
+    db: &Store,
+    master: &MasterKey,
+    slug: &str,
+    name: &str,
+    terms: &Terms,
+    actor: &str,
+) -> Result<TenantRow, Failure> {
     let id = TenantId(Uuid::now_v7());
     let currencies: Vec<_> = SOURCES.iter().map(|c| (*c, terms.fees, terms.limits)).collect();
     let new = NewTenant { id, slug, name, spread_bps: terms.spread_bps, currencies: &currencies, actor };
-    let number = store::create_tenant(&db.operator, &new, |number| master.wrap(&settla_vault::Dek::generate(), number.0)).await?;
+    let number =
+        store::create_tenant(&db.operator, &new, |number| master.wrap(&settla_vault::Dek::generate(), number.0))
+            .await?;
     Ok(TenantRow { number, id, slug: slug.to_owned(), name: name.to_owned(), status: "active".to_owned() })
 }
 
 /// Makes a key with every scope but personal data.
-pub(crate) async fn create_key(db: &Store, hasher: &KeyHasher, tenant: &TenantRow, environment: Environment, name: &str, actor: &str) -> Result<(KeyId, ApiKey), Failure> {
+pub(crate) async fn create_key(
+    db: &Store,
+    hasher: &KeyHasher,
+    tenant: &TenantRow,
+    environment: Environment,
+    name: &str,
+    actor: &str,
+) -> Result<(KeyId, ApiKey), Failure> {
     let key = ApiKey::generate(environment);
     let hash = hasher.hash(&key);
     let scopes: Vec<&str> = Scope::ALL.into_iter().filter(|s| *s != Scope::Pii).map(Scope::name).collect();
@@ -159,10 +175,14 @@ pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
         TenantCommand::List { json } => {
             let rows = store::tenants(&db.operator).await?;
             if json {
-                let rows: Vec<_> = rows.iter().map(|t| serde_json::json!({"id": t.id, "slug": t.slug, "name": t.name, "status": t.status})).collect();
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|t| serde_json::json!({"id": t.id, "slug": t.slug, "name": t.name, "status": t.status}))
+                    .collect();
                 println!("{}", serde_json::Value::Array(rows));
             } else {
-                let mut table = vec![vec!["tenant".to_owned(), "name".to_owned(), "status".to_owned(), "id".to_owned()]];
+                let mut table =
+                    vec![vec!["tenant".to_owned(), "name".to_owned(), "status".to_owned(), "id".to_owned()]];
                 table.extend(rows.into_iter().map(|t| vec![t.slug, t.name, t.status, t.id.to_string()]));
                 ui::table(&table);
             }
@@ -178,7 +198,8 @@ pub async fn key(args: KeyArgs) -> Result<(), Failure> {
     match args.command {
         KeyCommand::Create { tenant, name } => {
             let row = store::find_tenant(&db.operator, &tenant).await?;
-            let row = row.ok_or_else(|| Failure::new(format!("no tenant {tenant}")).try_next("see `settla tenant list`"))?;
+            let row =
+                row.ok_or_else(|| Failure::new(format!("no tenant {tenant}")).try_next("see `settla tenant list`"))?;
             let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
             let (id, key) = create_key(&db, &hasher, &row, Environment::Test, &name, &actor()).await?;
             println!("{}  {id}\n{}", ui::bold(key.expose()), ui::dim("This is the only time that the key is shown."));
@@ -202,7 +223,14 @@ pub async fn key(args: KeyArgs) -> Result<(), Failure> {
                 let mut table = vec![["key", "tenant", "id", "name", "created", "state"].map(str::to_owned).to_vec()];
                 for k in rows {
                     let state = if k.revoked { "revoked" } else { "active" };
-                    table.push(vec![k.hint, k.tenant, k.id.to_string(), k.name, k.created_at.to_rfc3339(), state.to_owned()]);
+                    table.push(vec![
+                        k.hint,
+                        k.tenant,
+                        k.id.to_string(),
+                        k.name,
+                        k.created_at.to_rfc3339(),
+                        state.to_owned(),
+                    ]);
                 }
                 ui::table(&table);
             }

@@ -57,7 +57,13 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     config.late_ms = 4_000;
     config.funder = Some(Funder::default());
     let running = Sandbox::start(config).await?;
-    tracing::info!(bank = running.bank_url, on_ramp = running.onramp_url, off_ramp = running.offramp_url, fx = running.fx_url, "the sandbox is up");
+    tracing::info!(
+        bank = running.bank_url,
+        on_ramp = running.onramp_url,
+        off_ramp = running.offramp_url,
+        fx = running.fx_url,
+        "the sandbox is up"
+    );
     crate::platform::stopped().await;
     running.shutdown().await;
     Ok(())

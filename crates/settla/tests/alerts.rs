@@ -3,9 +3,9 @@
 
 mod common;
 
+use common::Fixture;
 use common::metrics::{scrape, wait_until};
 use common::promtool::{self, Case, rules};
-use common::Fixture;
 use settla::local::{Amount, System};
 use settla_domain::effect::EffectKind;
 use settla_domain::transfer::TransferState;
@@ -27,27 +27,95 @@ type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
 const BOUNDS: [(&str, Measured, Measured); 20] = [
-    ("SettlaTransferStuckInCreated", &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")], &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "61+0x40")]),
-    ("SettlaTransferStuckInFunded", &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "300+0x40")], &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "301+0x40")]),
-    ("SettlaTransferStuckInOnRamping", &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1800+0x40")], &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1801+0x40")]),
-    ("SettlaTransferStuckInSettling", &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "600+0x40")], &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "601+0x40")]),
-    ("SettlaTransferStuckInOffRamping", &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3600+0x40")], &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3601+0x40")]),
-    ("SettlaTransferStuckInRefunding", &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1800+0x40")], &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1801+0x40")]),
-    ("SettlaTransferStuckInUnderReview", &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7200+0x40")], &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7201+0x40")]),
-    ("SettlaOutboxOnRampOld", &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2400+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2401+0x40")]),
-    ("SettlaOutboxSettleOld", &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "900+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "901+0x40")]),
-    ("SettlaOutboxOffRampOld", &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4500+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4501+0x40")]),
-    ("SettlaOutboxBankPaymentOld", &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3600+0x40")], &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3601+0x40")]),
+    (
+        "SettlaTransferStuckInCreated",
+        &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "61+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInFunded",
+        &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "300+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="FUNDED"}"#, "301+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInOnRamping",
+        &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1800+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="ON_RAMPING"}"#, "1801+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInSettling",
+        &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "600+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="SETTLING"}"#, "601+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInOffRamping",
+        &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3600+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="OFF_RAMPING"}"#, "3601+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInRefunding",
+        &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1800+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="REFUNDING"}"#, "1801+0x40")],
+    ),
+    (
+        "SettlaTransferStuckInUnderReview",
+        &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7200+0x40")],
+        &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7201+0x40")],
+    ),
+    (
+        "SettlaOutboxOnRampOld",
+        &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2400+0x40")],
+        &[(r#"settla_outbox_oldest_seconds{kind="on_ramp"}"#, "2401+0x40")],
+    ),
+    (
+        "SettlaOutboxSettleOld",
+        &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "900+0x40")],
+        &[(r#"settla_outbox_oldest_seconds{kind="settle"}"#, "901+0x40")],
+    ),
+    (
+        "SettlaOutboxOffRampOld",
+        &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4500+0x40")],
+        &[(r#"settla_outbox_oldest_seconds{kind="off_ramp"}"#, "4501+0x40")],
+    ),
+    (
+        "SettlaOutboxBankPaymentOld",
+        &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3600+0x40")],
+        &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3601+0x40")],
+    ),
     // What has happened long ago does not count for ever.
-    ("SettlaCommandFailed", &[("settla_commands_failed_total", "5+0x40")], &[("settla_commands_failed_total", "0+0x20 1+0x20")]),
-    ("SettlaSettlementReverted", &[("settla_settlements_reverted_total", "5+0x40")], &[("settla_settlements_reverted_total", "0+0x20 1+0x20")]),
-    ("SettlaBankCreditUnmatched", &[("settla_bank_credits_unmatched_total", "5+0x40")], &[("settla_bank_credits_unmatched_total", "0+0x20 1+0x20")]),
+    (
+        "SettlaCommandFailed",
+        &[("settla_commands_failed_total", "5+0x40")],
+        &[("settla_commands_failed_total", "0+0x20 1+0x20")],
+    ),
+    (
+        "SettlaSettlementReverted",
+        &[("settla_settlements_reverted_total", "5+0x40")],
+        &[("settla_settlements_reverted_total", "0+0x20 1+0x20")],
+    ),
+    (
+        "SettlaBankCreditUnmatched",
+        &[("settla_bank_credits_unmatched_total", "5+0x40")],
+        &[("settla_bank_credits_unmatched_total", "0+0x20 1+0x20")],
+    ),
     // But a dead worker stays dead.
     ("SettlaWorkerDead", &[("settla_workers_died_total", "0+0x40")], &[("settla_workers_died_total", "1+0x40")]),
-    ("SettlaWebhooksFailing", &[(DELIVERED, "0+50x40"), (NOT_DELIVERED, "0+49x40")], &[(DELIVERED, "0+49x40"), (NOT_DELIVERED, "0+50x40")]),
+    (
+        "SettlaWebhooksFailing",
+        &[(DELIVERED, "0+50x40"), (NOT_DELIVERED, "0+49x40")],
+        &[(DELIVERED, "0+49x40"), (NOT_DELIVERED, "0+50x40")],
+    ),
     ("SettlaNotReady", &[(READY_5XX, "5+0x40")], &[(READY_5XX, "0+1x40")]),
-    ("SettlaServerErrors", &[(ANSWERED, "0+98x40"), (ANSWERED_5XX, "0+2x40")], &[(ANSWERED, "0+97x40"), (ANSWERED_5XX, "0+3x40")]),
-    ("SettlaGaugesStale", &[("settla_gauges_read_timestamp_seconds", "-60+30x40")], &[("settla_gauges_read_timestamp_seconds", "-61+30x40")]),
+    (
+        "SettlaServerErrors",
+        &[(ANSWERED, "0+98x40"), (ANSWERED_5XX, "0+2x40")],
+        &[(ANSWERED, "0+97x40"), (ANSWERED_5XX, "0+3x40")],
+    ),
+    (
+        "SettlaGaugesStale",
+        &[("settla_gauges_read_timestamp_seconds", "-60+30x40")],
+        &[("settla_gauges_read_timestamp_seconds", "-61+30x40")],
+    ),
     ("SettlaGaugesAbsent", &[ALIVE], &[]),
 ];
 
@@ -55,7 +123,8 @@ fn case(what: String, measured: Measured, firing: &[&str]) -> Case {
     let absent = what.starts_with("SettlaGaugesAbsent");
     let reports = measured.iter().any(|(series, _)| *series == ALIVE.0);
     let alive = (!reports && !absent).then_some(&ALIVE);
-    let series = measured.iter().chain(alive).map(|(series, values)| ((*series).to_owned(), (*values).to_owned())).collect();
+    let series =
+        measured.iter().chain(alive).map(|(series, values)| ((*series).to_owned(), (*values).to_owned())).collect();
     Case { what, series, firing: firing.iter().map(|alert| (*alert).to_owned()).collect() }
 }
 
@@ -86,10 +155,16 @@ fn every_alert_says_whose_it_is_and_what_to_do() {
 fn no_state_and_no_kind_of_work_is_left_unwatched() {
     let text: String = rules().into_iter().map(|rule| rule.text).collect();
     for state in TransferState::ALL.into_iter().filter(|state| !state.is_terminal()) {
-        assert!(text.contains(&format!("settla_transfer_oldest_seconds{{state=\"{}\"}}", state.name())), "{state:?} has no age bound");
+        assert!(
+            text.contains(&format!("settla_transfer_oldest_seconds{{state=\"{}\"}}", state.name())),
+            "{state:?} has no age bound"
+        );
     }
     for kind in EffectKind::ALL {
-        assert!(text.contains(&format!("settla_outbox_oldest_seconds{{kind=\"{}\"}}", kind.name())), "{kind:?} has no age bound");
+        assert!(
+            text.contains(&format!("settla_outbox_oldest_seconds{{kind=\"{}\"}}", kind.name())),
+            "{kind:?} has no age bound"
+        );
     }
 }
 
@@ -133,7 +208,10 @@ async fn a_stuck_transfer_fires_the_alert_of_its_state_and_no_other() {
 
     let healthy = wait_until(system, "settla_gauges_read_timestamp_seconds", |at| at > 0.0).await;
     for metric in rules().iter().flat_map(promtool::Rule::metrics) {
-        assert!(healthy.series().any(|(series, _)| series.split('{').next() == Some(&metric)), "{metric} is not measured");
+        assert!(
+            healthy.series().any(|(series, _)| series.split('{').next() == Some(&metric)),
+            "{metric} is not measured"
+        );
     }
     promtool::check(&[Case::held("healthy", &healthy, &[])]);
 

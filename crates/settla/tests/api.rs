@@ -16,7 +16,13 @@ const SOON: Duration = Duration::from_secs(60);
 async fn incoming(fixture: &Fixture, currency: &str, minor_units: &str, reference: &str) {
     let bank = &fixture.system.facts.bank;
     let body = json!({ "account": bank.account, "currency": currency, "amount": minor_units, "reference": reference, "payer_name": "Somebody" });
-    let response = reqwest::Client::new().post(format!("{}/_control/incoming", bank.url)).bearer_auth(&bank.key).json(&body).send().await.unwrap();
+    let response = reqwest::Client::new()
+        .post(format!("{}/_control/incoming", bank.url))
+        .bearer_auth(&bank.key)
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status().as_u16(), 201);
 }
 
@@ -42,7 +48,12 @@ async fn the_tenants_server_hears_of_its_payment() {
 
     // Money in: what the bank credits counts, not what was announced.
     let before = positions(&client).await.get("GBP", "available");
-    let topup = client.post("/v1/treasury/topups", "topup", &json!({ "currency": "GBP", "amount": "500.00" })).await.unwrap().success().unwrap();
+    let topup = client
+        .post("/v1/treasury/topups", "topup", &json!({ "currency": "GBP", "amount": "500.00" }))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(positions(&client).await.get("GBP", "available"), before, "an announcement moves no money");
     let reference = topup["reference"].as_str().unwrap();
     incoming(&fixture, "GBP", "12345", reference).await;
@@ -83,7 +94,8 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
     let quote = client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
     let quote_id = quote["id"].as_str().unwrap().to_owned();
     let answers = join_all((0..32).map(|_| client.transfer("one-key", &quote_id, "dup"))).await;
-    let ids: HashSet<String> = answers.iter().map(|a| a.as_ref().unwrap().body["id"].as_str().unwrap().to_owned()).collect();
+    let ids: HashSet<String> =
+        answers.iter().map(|a| a.as_ref().unwrap().body["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(answers.iter().filter(|a| !a.as_ref().unwrap().replayed).count(), 1);
     let id = ids.into_iter().next().unwrap();
@@ -102,7 +114,8 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
     // Another tenant finds nothing of it, and cannot use the quote.
     let quote = client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
     let quote_id = quote["id"].as_str().unwrap();
-    for path in [format!("/v1/transfers/{id}"), format!("/v1/transfers/{id}/events"), format!("/v1/quotes/{quote_id}")] {
+    for path in [format!("/v1/transfers/{id}"), format!("/v1/transfers/{id}/events"), format!("/v1/quotes/{quote_id}")]
+    {
         assert_eq!(other.get(&path).await.unwrap().status, 404, "{path}");
     }
     let postings = other.get(&format!("/v1/ledger/postings?transfer_id={id}")).await.unwrap();
@@ -123,7 +136,14 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
         "currency": "GBP", "amount": "99999000.00", "reference": "all of it",
         "account": { "name": "Acme Remit Ltd", "type": "iban", "iban": "GB82WEST12345698765432" },
     });
-    let refusal = client.post("/v1/treasury/withdrawals", "all", &json!({ "currency": "GBP", "amount": "100000001.00", "reference": "more", "account": ask["account"] })).await.unwrap();
+    let refusal = client
+        .post(
+            "/v1/treasury/withdrawals",
+            "all",
+            &json!({ "currency": "GBP", "amount": "100000001.00", "reference": "more", "account": ask["account"] }),
+        )
+        .await
+        .unwrap();
     assert_eq!((refusal.status, refusal.code()), (422, "insufficient_funds"));
     let listed = client.get("/v1/transfers").await.unwrap().success().unwrap();
     assert_eq!(listed["data"].as_array().unwrap().len(), 1, "a refused create leaves no transfer");
@@ -131,7 +151,10 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
 
     // Beneficiaries as a bank would check them.
     for (account, field) in [
-        (json!({ "type": "nuban", "bank_code": "011", "account_number": "0000014570" }), "beneficiary/account/account_number"),
+        (
+            json!({ "type": "nuban", "bank_code": "011", "account_number": "0000014570" }),
+            "beneficiary/account/account_number",
+        ),
         (json!({ "type": "iban", "iban": "DE89370400440532013001" }), "beneficiary/account/type"),
     ] {
         let mut body = settla::local::transfer_body(quote_id, "bad");
@@ -146,20 +169,27 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
 #[tokio::test]
 async fn two_processes_share_a_database_and_one_takes_over() {
     let mut fixture = Fixture::start("two", &[]).await;
-    let second = System::start(program(), fixture.system.dir(), &[]).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let second =
+        System::start(program(), fixture.system.dir(), &[]).await.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(fixture.system.facts.database_url, second.facts.database_url);
     assert_ne!(fixture.system.facts.api, second.facts.api);
     let (first, other) = (fixture.system.client(0).unwrap(), second.client(0).unwrap());
     // One key at both: one transfer.
     let quote = first.quote("GBP", "NGN", Amount::Source("30.00")).await.unwrap().success().unwrap();
     let quote_id = quote["id"].as_str().unwrap();
-    let answers = join_all((0..20).map(|n| if n % 2 == 0 { first.transfer("both", quote_id, "both") } else { other.transfer("both", quote_id, "both") })).await;
-    let ids: HashSet<String> = answers.into_iter().map(|a| a.unwrap().success().unwrap()["id"].as_str().unwrap().to_owned()).collect();
+    let answers = join_all((0..20).map(|n| {
+        if n % 2 == 0 { first.transfer("both", quote_id, "both") } else { other.transfer("both", quote_id, "both") }
+    }))
+    .await;
+    let ids: HashSet<String> =
+        answers.into_iter().map(|a| a.unwrap().success().unwrap()["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 1);
     let mut paid: Vec<String> = ids.into_iter().collect();
     for n in 0..10 {
         let client = if n % 2 == 0 { &first } else { &other };
-        paid.push(client.pay(Amount::Source("15.00"), &format!("two-{n}")).await.unwrap()["id"].as_str().unwrap().to_owned());
+        paid.push(
+            client.pay(Amount::Source("15.00"), &format!("two-{n}")).await.unwrap()["id"].as_str().unwrap().to_owned(),
+        );
     }
     // The first one has the signer. It dies; the second one settles what is open.
     fixture.system.kill_platform().await.unwrap();

@@ -14,7 +14,9 @@ async fn post_until_answered(client: &ApiClient, path: &str, key: &str, body: &s
     let mut last = String::new();
     for _ in 0..600 {
         match client.post(path, key, body).await {
-            Ok(answer) if answer.status < 500 => return answer.success().unwrap_or_else(|failure| panic!("{path}: {failure}")),
+            Ok(answer) if answer.status < 500 => {
+                return answer.success().unwrap_or_else(|failure| panic!("{path}: {failure}"));
+            }
             Ok(answer) => last = answer.body.to_string(),
             Err(failure) => last = failure.to_string(),
         }
@@ -39,7 +41,10 @@ struct Instants(u64);
 
 impl Instants {
     fn new() -> Self {
-        let seed = std::env::var("SETTLA_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| Uuid::now_v7().as_u128() as u64);
+        let seed = std::env::var("SETTLA_SEED")
+            .ok()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or_else(|| Uuid::now_v7().as_u128() as u64);
         println!("SETTLA_SEED={seed}");
         Self(seed)
     }
@@ -83,7 +88,10 @@ async fn kill_9_at_ten_random_instants_loses_and_doubles_nothing() {
     for payer in payers {
         let (tenant, id) = payer.await.unwrap();
         assert!(ids.insert(id.clone()), "two requests, one transfer: {id}");
-        let transfer = clients[tenant].wait_for(&id, &["COMPLETED"], Duration::from_secs(120)).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let transfer = clients[tenant]
+            .wait_for(&id, &["COMPLETED"], Duration::from_secs(120))
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(transfer["state"], "COMPLETED");
     }
     // No transfer beside those that were acknowledged.
@@ -110,7 +118,10 @@ async fn a_killed_system_is_found_again() {
     fixture.system.kill_platform().await.unwrap();
     fixture.system.restart_platform().await.unwrap_or_else(|failure| panic!("{failure}"));
     let after = &fixture.system.facts;
-    assert_eq!((before.pids.anvil, before.pids.sandbox, before.pids.postgres), (after.pids.anvil, after.pids.sandbox, after.pids.postgres));
+    assert_eq!(
+        (before.pids.anvil, before.pids.sandbox, before.pids.postgres),
+        (after.pids.anvil, after.pids.sandbox, after.pids.postgres)
+    );
     assert_ne!(before.pids.platform, after.pids.platform);
     assert_eq!((&before.wallet, &before.token), (&after.wallet, &after.token));
     let client = fixture.system.client(0).unwrap();

@@ -119,7 +119,10 @@ async fn every_outcome_ends_in_the_right_state_with_the_right_balances() {
             Leg::On => "on-ramp",
             Leg::Off => "off-ramp",
         };
-        let transfer = client.wait_for(id, &["COMPLETED", "REFUNDED", "UNDER_REVIEW", "FAILED"], Duration::from_secs(90)).await.unwrap();
+        let transfer = client
+            .wait_for(id, &["COMPLETED", "REFUNDED", "UNDER_REVIEW", "FAILED"], Duration::from_secs(90))
+            .await
+            .unwrap();
         assert_eq!(transfer["state"], case.state, "{leg} {}: {transfer}", case.what);
         assert_eq!(transfer["failure"].as_str(), case.failure, "{leg} {}", case.what);
         expected.add(case, &transfer);

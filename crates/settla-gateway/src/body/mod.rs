@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use settla_port::caller::Mutation;
 use tokio::time::timeout;
 
-
 use crate::admission::{IdempotencyKey, fingerprint};
 use crate::gateway::Shared;
 use crate::problem::Problem;

@@ -108,7 +108,16 @@ async fn attempt(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Atte
     }
     let result = if next == Next::Delivered { DELIVERED } else { NOT_DELIVERED };
     metrics::counter!(WEBHOOK_ATTEMPTS, "result" => result).increment(1);
-    Attempted { delivery: delivery.id, tenant: delivery.tenant, attempt: delivery.attempt, at, status, error, latency_ms, next }
+    Attempted {
+        delivery: delivery.id,
+        tenant: delivery.tenant,
+        attempt: delivery.attempt,
+        at,
+        status,
+        error,
+        latency_ms,
+        next,
+    }
 }
 
 async fn send(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Result<u16, &'static str> {
@@ -139,7 +148,12 @@ mod tests {
 
     #[test]
     fn attempts_stretch_over_three_days_and_end() {
-        let waits: i64 = (1..=9).map(|n| match retry(n) { Next::RetryInMs(ms) => ms / 1_000, _ => 0 }).sum();
+        let waits: i64 = (1..=9)
+            .map(|n| match retry(n) {
+                Next::RetryInMs(ms) => ms / 1_000,
+                _ => 0,
+            })
+            .sum();
         let plain: i64 = WAITS_S.iter().sum();
         assert!(waits >= plain && waits <= plain + plain / 5, "{waits}");
         assert_eq!(retry(10), Next::GiveUp);

@@ -8,7 +8,10 @@ use settla_port::error::PortError;
 use settla_store::read;
 
 pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError> {
-    let profile = read::profile(&server.store.app, caller.tenant()).await.map_err(from_store)?.ok_or(PortError::Unauthenticated)?;
+    let profile = read::profile(&server.store.app, caller.tenant())
+        .await
+        .map_err(from_store)?
+        .ok_or(PortError::Unauthenticated)?;
     let status = match profile.terms.status {
         TenantStatus::Onboarding => "onboarding",
         TenantStatus::Active => "active",

@@ -13,7 +13,8 @@ pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller
     }
     for hasher in &server.config.hashers {
         let hash = hasher.hash(key);
-        let found = read::find_api_key(&server.store.app, hash.as_bytes(), environment.as_str()).await.map_err(from_store)?;
+        let found =
+            read::find_api_key(&server.store.app, hash.as_bytes(), environment.as_str()).await.map_err(from_store)?;
         if let Some(found) = found {
             let scopes = found.scopes.iter().filter_map(|name| Scope::from_name(name)).collect();
             return Ok(Caller::from_authentication(found.id, found.tenant, environment, scopes));

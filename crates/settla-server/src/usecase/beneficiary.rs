@@ -2,8 +2,8 @@
 
 use crate::parties::Parties;
 use settla_domain::bank_id::{
-    BankIdError, check_nuban, parse_bic, parse_country, parse_domestic_account, parse_domestic_bank_code, parse_iban, parse_sort_code,
-    parse_uk_account,
+    BankIdError, check_nuban, parse_bic, parse_country, parse_domestic_account, parse_domestic_bank_code, parse_iban,
+    parse_sort_code, parse_uk_account,
 };
 use settla_domain::beneficiary::MaskedBeneficiary;
 use settla_domain::money::Currency;
@@ -21,7 +21,10 @@ fn countries(currency: Currency) -> &'static [&'static str] {
         Currency::KES => &["KE"],
         Currency::GHS => &["GH"],
         Currency::GBP => &["GB"],
-        Currency::EUR => &["AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT", "SI", "SK"],
+        Currency::EUR => &[
+            "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT",
+            "SI", "SK",
+        ],
         _ => &[],
     }
 }
@@ -56,7 +59,8 @@ fn account(account: &BeneficiaryAccount, country: &str) -> Result<Checked, PortE
             Ok(Checked { number: number.clone(), bank: Some(bank.clone()) })
         }
         BeneficiaryAccount::UkAccount { sort_code, account_number } => {
-            let bank = parse_sort_code(sort_code.reveal_pii(WHY)).map_err(|e| invalid("beneficiary/account/sort_code", e))?;
+            let bank =
+                parse_sort_code(sort_code.reveal_pii(WHY)).map_err(|e| invalid("beneficiary/account/sort_code", e))?;
             let number = parse_uk_account(account_number.reveal_pii(WHY)).map_err(|e| invalid(NUMBER, e))?;
             Ok(Checked { number, bank: Some(bank) })
         }
@@ -66,7 +70,10 @@ fn account(account: &BeneficiaryAccount, country: &str) -> Result<Checked, PortE
                 let message = "the IBAN is of another country".to_owned();
                 return Err(PortError::Invalid { field: "beneficiary/account/iban", code: "country_differs", message });
             }
-            let bank = bic.as_ref().map(|b| parse_bic(b.reveal_pii(WHY)).map_err(|e| invalid("beneficiary/account/bic", e))).transpose()?;
+            let bank = bic
+                .as_ref()
+                .map(|b| parse_bic(b.reveal_pii(WHY)).map_err(|e| invalid("beneficiary/account/bic", e)))
+                .transpose()?;
             Ok(Checked { number, bank })
         }
         BeneficiaryAccount::Local { bank_code, account_number } => {
@@ -100,8 +107,11 @@ pub(super) fn check(sender: &Sender, beneficiary: &Beneficiary) -> Result<(Parti
     let sender_account = sender.account.as_ref().map(sender_account).transpose()?;
     let recipient_name = name(&beneficiary.name, "beneficiary/name")?;
     let recipient_account = PiiAccount::new(checked.number);
-    let masked =
-        MaskedBeneficiary { name: recipient_name.to_string(), account: recipient_account.to_string(), country: country.to_owned() };
+    let masked = MaskedBeneficiary {
+        name: recipient_name.to_string(),
+        account: recipient_account.to_string(),
+        country: country.to_owned(),
+    };
     let parties = Parties {
         sender_name: Some(name(&sender.name, "sender/name")?),
         sender_account,
@@ -138,10 +148,13 @@ pub(super) fn check_payout(currency: Currency, payee: &PayoutAccount) -> Result<
     let (holder, number, bank) = match payee {
         PayoutAccount::UkAccount { name, sort_code, account_number } => {
             let bank = parse_sort_code(sort_code.reveal_pii(WHY)).map_err(|e| invalid("account/sort_code", e))?;
-            let number = parse_uk_account(account_number.reveal_pii(WHY)).map_err(|e| invalid("account/account_number", e))?;
+            let number =
+                parse_uk_account(account_number.reveal_pii(WHY)).map_err(|e| invalid("account/account_number", e))?;
             (name, number, Some(bank))
         }
-        PayoutAccount::Iban { name, iban } => (name, parse_iban(iban.reveal_pii(WHY)).map_err(|e| invalid("account/iban", e))?, None),
+        PayoutAccount::Iban { name, iban } => {
+            (name, parse_iban(iban.reveal_pii(WHY)).map_err(|e| invalid("account/iban", e))?, None)
+        }
     };
     let recipient_account = PiiAccount::new(number);
     let masked = recipient_account.to_string();

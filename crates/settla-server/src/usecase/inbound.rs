@@ -4,8 +4,8 @@ use super::{Server, from_store};
 use crate::clock::now;
 use settla_port::error::PortError;
 use settla_port::webhook::ProviderEvent;
-use settla_store::inbox::{self, InboxEvent};
 use settla_store::Store;
+use settla_store::inbox::{self, InboxEvent};
 use settla_vault::WebhookHeaders;
 use settla_vault::webhook::{TOLERANCE_S, verify};
 use std::sync::Arc;
@@ -57,16 +57,24 @@ impl Inbound {
 
 pub(super) async fn event(server: &Server, event: ProviderEvent) -> Result<(), PortError> {
     let secrets = server.config.provider_secrets.get(&event.provider).ok_or(PortError::NotFound("provider"))?;
-    let headers = WebhookHeaders { id: Some(&event.id), timestamp: Some(&event.timestamp), signature: Some(&event.signature) };
+    let headers =
+        WebhookHeaders { id: Some(&event.id), timestamp: Some(&event.timestamp), signature: Some(&event.signature) };
     verify(secrets, &headers, &event.body, now().0 / 1_000_000, TOLERANCE_S).map_err(|error| {
         tracing::warn!(provider = event.provider, %error, "a provider's webhook was refused");
         PortError::BadSignature
     })?;
-    let body: serde_json::Value = serde_json::from_slice(&event.body)
-        .map_err(|_| PortError::Invalid { field: "", code: "not_json", message: "the body is not JSON".to_owned() })?;
+    let body: serde_json::Value = serde_json::from_slice(&event.body).map_err(|_| PortError::Invalid {
+        field: "",
+        code: "not_json",
+        message: "the body is not JSON".to_owned(),
+    })?;
     let body = settla_rails::event::kept(&body);
-    server.inbound.keep(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 }).await.inspect_err(|error| {
-        // The cause was logged by the task that many requests share; this line is in the request's own span.
-        tracing::warn!(%error, "a provider's event was not kept");
-    })
+    server
+        .inbound
+        .keep(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 })
+        .await
+        .inspect_err(|error| {
+            // The cause was logged by the task that many requests share; this line is in the request's own span.
+            tracing::warn!(%error, "a provider's event was not kept");
+        })
 }

@@ -31,7 +31,12 @@ fn own_account(caller: &Caller, id: &str) -> Option<(AccountId, Currency)> {
     own.into_iter().find(|account| format!("{currency}-{account}") == id).map(|account| (account, currency))
 }
 
-pub(super) async fn postings(server: &Server, caller: &Caller, filter: &PostingFilter, ask: &PageRequest) -> Result<Page<PostingView>, PortError> {
+pub(super) async fn postings(
+    server: &Server,
+    caller: &Caller,
+    filter: &PostingFilter,
+    ask: &PageRequest,
+) -> Result<Page<PostingView>, PortError> {
     let account = match &filter.account {
         Some(id) => Some(own_account(caller, id).ok_or(PortError::NotFound("ledger account"))?),
         None => None,
@@ -40,8 +45,16 @@ pub(super) async fn postings(server: &Server, caller: &Caller, filter: &PostingF
     let binding = Binding { tenant: caller.tenant(), list: "postings", filter: &bound };
     let before = server.cursors.read::<8>(&binding, ask.cursor.as_deref())?.map(i64::from_be_bytes);
     let by_account = account.map(|(id, currency)| (id, currency.code()));
-    let rows =
-        read::postings(&server.store.app, caller.tenant(), filter.subject, by_account, before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
+    let rows = read::postings(
+        &server.store.app,
+        caller.tenant(),
+        filter.subject,
+        by_account,
+        before,
+        i64::from(ask.limit) + 1,
+    )
+    .await
+    .map_err(from_store)?;
     let view = |row: read::PostingRow| {
         let of_transfer = PostingCode::from_number(row.code).is_some_and(PostingCode::is_of_transfer);
         view::posting(&row, of_transfer.then(|| TransferId(row.subject).to_string()))

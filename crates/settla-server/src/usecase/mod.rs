@@ -104,7 +104,14 @@ pub struct Server {
 
 impl Server {
     /// A server on a database, with the runner that all processes' workers of this process share.
-    pub fn new(config: ServerConfig, store: Store, runner: Runner, keyring: Arc<Keyring>, fx: Arc<dyn FxFeed>, probes: Vec<(&'static str, Arc<dyn Probe>)>) -> Self {
+    pub fn new(
+        config: ServerConfig,
+        store: Store,
+        runner: Runner,
+        keyring: Arc<Keyring>,
+        fx: Arc<dyn FxFeed>,
+        probes: Vec<(&'static str, Arc<dyn Probe>)>,
+    ) -> Self {
         let cursors = Cursors::new(config.cursor_key);
         let inbound = inbound::Inbound::start(store.clone());
         Self { config, store, runner, keyring, fx, probes, cursors, inbound }
@@ -116,7 +123,13 @@ impl Server {
     }
 
     /// Has a request's command decided, once per idempotency key.
-    async fn decide(&self, caller: &Caller, call: &Mutation, command: Command, sealed: Option<(Uuid, SealedParties)>) -> Result<Decided, PortError> {
+    async fn decide(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        command: Command,
+        sealed: Option<(Uuid, SealedParties)>,
+    ) -> Result<Decided, PortError> {
         let envelope = Envelope {
             tenant: caller.tenant(),
             command,
@@ -129,7 +142,8 @@ impl Server {
 
     /// The request's fingerprint under our key: a plain hash of a body could be guessed from its parts.
     fn keyed(&self, fingerprint: &[u8; 32]) -> Vec<u8> {
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.config.fingerprint_key).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.config.fingerprint_key)
+            .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
         mac.update(fingerprint);
         mac.finalize().into_bytes().to_vec()
     }
@@ -160,7 +174,12 @@ pub(crate) fn from_store(error: StoreError) -> PortError {
 }
 
 /// One more than asked for tells whether there is a next page.
-pub(crate) fn page<T, U>(mut rows: Vec<T>, limit: u16, cursor: impl FnOnce(&T) -> String, view: impl FnMut(T) -> U) -> Page<U> {
+pub(crate) fn page<T, U>(
+    mut rows: Vec<T>,
+    limit: u16,
+    cursor: impl FnOnce(&T) -> String,
+    view: impl FnMut(T) -> U,
+) -> Page<U> {
     let limit = usize::from(limit);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -176,25 +195,50 @@ impl Platform for Server {
     async fn me(&self, caller: &Caller) -> Result<Me, PortError> {
         account::me(self, caller).await
     }
-    async fn create_quote(&self, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError> {
+    async fn create_quote(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateQuote,
+    ) -> Result<Reply<QuoteView>, PortError> {
         quote::create(self, caller, call, ask).await
     }
     async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError> {
         quote::get(self, caller, id).await
     }
-    async fn create_transfer(&self, caller: &Caller, call: &Mutation, ask: CreateTransfer) -> Result<Reply<TransferView>, PortError> {
+    async fn create_transfer(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateTransfer,
+    ) -> Result<Reply<TransferView>, PortError> {
         transfer::create(self, caller, call, ask).await
     }
-    async fn transfers(&self, caller: &Caller, filter: &TransferFilter, page: &PageRequest) -> Result<Page<TransferView>, PortError> {
+    async fn transfers(
+        &self,
+        caller: &Caller,
+        filter: &TransferFilter,
+        page: &PageRequest,
+    ) -> Result<Page<TransferView>, PortError> {
         transfer::list(self, caller, filter, page).await
     }
     async fn transfer(&self, caller: &Caller, id: TransferId) -> Result<TransferView, PortError> {
         transfer::get(self, caller, id).await
     }
-    async fn transfer_events(&self, caller: &Caller, id: TransferId, page: &PageRequest) -> Result<Page<TransferEvent>, PortError> {
+    async fn transfer_events(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+        page: &PageRequest,
+    ) -> Result<Page<TransferEvent>, PortError> {
         transfer::events(self, caller, id, page).await
     }
-    async fn cancel_transfer(&self, caller: &Caller, call: &Mutation, id: TransferId) -> Result<Reply<TransferView>, PortError> {
+    async fn cancel_transfer(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: TransferId,
+    ) -> Result<Reply<TransferView>, PortError> {
         transfer::cancel(self, caller, call, id).await
     }
     async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError> {
@@ -203,13 +247,23 @@ impl Platform for Server {
     async fn position(&self, caller: &Caller, currency: Currency) -> Result<PositionView, PortError> {
         treasury::position(self, caller, currency).await
     }
-    async fn create_topup(&self, caller: &Caller, call: &Mutation, ask: CreateTopup) -> Result<Reply<TopupView>, PortError> {
+    async fn create_topup(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateTopup,
+    ) -> Result<Reply<TopupView>, PortError> {
         treasury::create_topup(self, caller, call, ask).await
     }
     async fn topups(&self, caller: &Caller, page: &PageRequest) -> Result<Page<TopupView>, PortError> {
         treasury::topups(self, caller, page).await
     }
-    async fn create_withdrawal(&self, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError> {
+    async fn create_withdrawal(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateWithdrawal,
+    ) -> Result<Reply<WithdrawalView>, PortError> {
         treasury::create_withdrawal(self, caller, call, ask).await
     }
     async fn withdrawals(&self, caller: &Caller, page: &PageRequest) -> Result<Page<WithdrawalView>, PortError> {
@@ -221,10 +275,20 @@ impl Platform for Server {
     async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError> {
         ledger::account(self, caller, id).await
     }
-    async fn postings(&self, caller: &Caller, filter: &PostingFilter, page: &PageRequest) -> Result<Page<PostingView>, PortError> {
+    async fn postings(
+        &self,
+        caller: &Caller,
+        filter: &PostingFilter,
+        page: &PageRequest,
+    ) -> Result<Page<PostingView>, PortError> {
         ledger::postings(self, caller, filter, page).await
     }
-    async fn create_endpoint(&self, caller: &Caller, call: &Mutation, ask: CreateEndpoint) -> Result<Reply<EndpointCreated>, PortError> {
+    async fn create_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateEndpoint,
+    ) -> Result<Reply<EndpointCreated>, PortError> {
         webhook::create(self, caller, call, ask).await
     }
     async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError> {

@@ -14,7 +14,12 @@ use settla_port::quote::{CreateQuote, QuoteView};
 use settla_store::read;
 use uuid::Uuid;
 
-pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, ask: CreateQuote) -> Result<Reply<QuoteView>, PortError> {
+pub(super) async fn create(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    ask: CreateQuote,
+) -> Result<Reply<QuoteView>, PortError> {
     let quote = match priced(server, caller, &ask).await {
         Ok(quote) => quote,
         // Without a rate nothing new can be priced, but an earlier answer can be given again.
@@ -30,7 +35,10 @@ pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, as
 /// A new quote, not yet kept.
 async fn priced(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Quote, PortError> {
     let request = request(server, ask).await?;
-    let profile = read::profile(&server.store.app, caller.tenant()).await.map_err(from_store)?.ok_or(PortError::Unauthenticated)?;
+    let profile = read::profile(&server.store.app, caller.tenant())
+        .await
+        .map_err(from_store)?
+        .ok_or(PortError::Unauthenticated)?;
     let now = now();
     Ok(Quote {
         id: QuoteId(Uuid::now_v7()),
@@ -43,11 +51,18 @@ async fn priced(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Q
 }
 
 /// The answer to an earlier request with this key, if there was one.
-async fn first_answer(server: &Server, caller: &Caller, call: &Mutation) -> Result<Option<Reply<QuoteView>>, PortError> {
-    let recorded = read::first_answer(&server.store.app, caller.tenant(), &call.idempotency_key).await.map_err(from_store)?;
+async fn first_answer(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+) -> Result<Option<Reply<QuoteView>>, PortError> {
+    let recorded =
+        read::first_answer(&server.store.app, caller.tenant(), &call.idempotency_key).await.map_err(from_store)?;
     match recorded {
         None => Ok(None),
-        Some(recorded) if recorded.fingerprint != server.keyed(&call.fingerprint) => Err(Refusal::IdempotencyConflict.into()),
+        Some(recorded) if recorded.fingerprint != server.keyed(&call.fingerprint) => {
+            Err(Refusal::IdempotencyConflict.into())
+        }
         Some(recorded) => match (recorded.refusal, recorded.subject) {
             (Some(refusal), _) => Err(refusal.into()),
             (None, Some(id)) => Ok(Some(Reply { value: get(server, caller, QuoteId(id)).await?, replayed: true })),
@@ -78,7 +93,12 @@ async fn request(server: &Server, ask: &CreateQuote) -> Result<PriceRequest, Por
         amount,
         source,
         destination,
-        route: Route { on_ramp: corridors.on_ramp.clone(), stablecoin, chain: corridors.chain.clone(), off_ramp: corridors.off_ramp.clone() },
+        route: Route {
+            on_ramp: corridors.on_ramp.clone(),
+            stablecoin,
+            chain: corridors.chain.clone(),
+            off_ramp: corridors.off_ramp.clone(),
+        },
         rate_on: rate(server, source, stablecoin).await?,
         rate_off: rate(server, stablecoin, destination).await?,
         rate_age_ms_max: server.config.rate_age_ms_max,
@@ -97,8 +117,11 @@ async fn rate(server: &Server, base: Currency, quote: Currency) -> Result<Source
 }
 
 fn offered(code: &str, offered: &[Currency], field: &'static str) -> Result<Currency, PortError> {
-    let currency: Currency =
-        code.parse().map_err(|_| PortError::Invalid { field, code: "unknown_currency", message: "not a currency code that we know".to_owned() })?;
+    let currency: Currency = code.parse().map_err(|_| PortError::Invalid {
+        field,
+        code: "unknown_currency",
+        message: "not a currency code that we know".to_owned(),
+    })?;
     if offered.contains(&currency) { Ok(currency) } else { Err(Refusal::CorridorNotOffered.into()) }
 }
 

@@ -15,11 +15,19 @@ use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, Trans
 use settla_store::read;
 use uuid::Uuid;
 
-pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, ask: CreateTransfer) -> Result<Reply<TransferView>, PortError> {
+pub(super) async fn create(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    ask: CreateTransfer,
+) -> Result<Reply<TransferView>, PortError> {
     let quote: QuoteId = ask.quote_id.parse().map_err(|_| Refusal::QuoteNotFound)?;
     let reference = reference(&ask.reference)?;
     let (parties, masked) = beneficiary::check(&ask.sender, &ask.beneficiary)?;
-    let priced = read::quote(&server.store.app, caller.tenant(), quote).await.map_err(from_store)?.ok_or(Refusal::QuoteNotFound)?;
+    let priced = read::quote(&server.store.app, caller.tenant(), quote)
+        .await
+        .map_err(from_store)?
+        .ok_or(Refusal::QuoteNotFound)?;
     if !beneficiary::pays_in(priced.terms.destination.currency, &masked.country) {
         let message = format!("{} is not paid out in this country", priced.terms.destination.currency);
         return Err(PortError::Invalid { field: "beneficiary/country", code: "currency_not_paid_here", message });
@@ -29,7 +37,8 @@ pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, as
         tracing::error!(%error, "sealing failed");
         PortError::Unavailable
     })?;
-    let command = Command::CreateTransfer(Create { tenant: caller.tenant(), id, quote, reference, beneficiary: masked });
+    let command =
+        Command::CreateTransfer(Create { tenant: caller.tenant(), id, quote, reference, beneficiary: masked });
     answer(server.decide(caller, call, command, Some((id.0, sealed))).await?)
 }
 
@@ -51,7 +60,12 @@ fn answer(decided: crate::runner::Decided) -> Result<Reply<TransferView>, PortEr
     }
 }
 
-pub(super) async fn cancel(server: &Server, caller: &Caller, call: &Mutation, id: TransferId) -> Result<Reply<TransferView>, PortError> {
+pub(super) async fn cancel(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    id: TransferId,
+) -> Result<Reply<TransferView>, PortError> {
     answer(server.decide(caller, call, Command::CancelTransfer { tenant: caller.tenant(), transfer: id }, None).await?)
 }
 
@@ -60,22 +74,42 @@ pub(super) async fn get(server: &Server, caller: &Caller, id: TransferId) -> Res
     transfer.as_ref().map(view::transfer).ok_or(PortError::NotFound("transfer"))
 }
 
-pub(super) async fn list(server: &Server, caller: &Caller, filter: &TransferFilter, ask: &PageRequest) -> Result<Page<TransferView>, PortError> {
+pub(super) async fn list(
+    server: &Server,
+    caller: &Caller,
+    filter: &TransferFilter,
+    ask: &PageRequest,
+) -> Result<Page<TransferView>, PortError> {
     let bound = format!("{:?}/{:?}", filter.state.map(TransferState::name), filter.reference);
     let binding = Binding { tenant: caller.tenant(), list: "transfers", filter: &bound };
     let before = server.cursors.read::<16>(&binding, ask.cursor.as_deref())?.map(Uuid::from_bytes);
     let limit = i64::from(ask.limit) + 1;
     let rows =
-        read::transfers(&server.store.app, caller.tenant(), filter.state, filter.reference.as_deref(), before, limit).await.map_err(from_store)?;
+        read::transfers(&server.store.app, caller.tenant(), filter.state, filter.reference.as_deref(), before, limit)
+            .await
+            .map_err(from_store)?;
     Ok(page(rows, ask.limit, |t| server.cursors.make(&binding, t.id.0.as_bytes()), |t| view::transfer(&t)))
 }
 
-pub(super) async fn events(server: &Server, caller: &Caller, id: TransferId, ask: &PageRequest) -> Result<Page<TransferEvent>, PortError> {
+pub(super) async fn events(
+    server: &Server,
+    caller: &Caller,
+    id: TransferId,
+    ask: &PageRequest,
+) -> Result<Page<TransferEvent>, PortError> {
     get(server, caller, id).await?;
     let bound = id.to_string();
     let binding = Binding { tenant: caller.tenant(), list: "events", filter: &bound };
     let after = server.cursors.read::<8>(&binding, ask.cursor.as_deref())?.map_or(0, i64::from_be_bytes);
-    let rows = read::event_rows(&server.store.app, caller.tenant(), id.0, after, i64::from(ask.limit) + 1).await.map_err(from_store)?;
-    let view = |e: read::EventRow| TransferEvent { id: EventId(e.id), sequence: e.sequence, kind: e.kind, at: e.at.to_rfc3339(), data: e.data };
+    let rows = read::event_rows(&server.store.app, caller.tenant(), id.0, after, i64::from(ask.limit) + 1)
+        .await
+        .map_err(from_store)?;
+    let view = |e: read::EventRow| TransferEvent {
+        id: EventId(e.id),
+        sequence: e.sequence,
+        kind: e.kind,
+        at: e.at.to_rfc3339(),
+        data: e.data,
+    };
     Ok(page(rows, ask.limit, |e| server.cursors.make(&binding, &e.sequence.to_be_bytes()), view))
 }

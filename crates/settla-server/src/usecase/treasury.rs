@@ -32,12 +32,25 @@ pub(super) async fn position(server: &Server, caller: &Caller, currency: Currenc
 }
 
 fn fiat(server: &Server, code: &str) -> Result<Currency, PortError> {
-    let unknown = || PortError::Invalid { field: "currency", code: "unknown_currency", message: "not a currency code that we know".to_owned() };
+    let unknown = || PortError::Invalid {
+        field: "currency",
+        code: "unknown_currency",
+        message: "not a currency code that we know".to_owned(),
+    };
     let currency: Currency = code.parse().map_err(|_| unknown())?;
-    if server.config.corridors.sources.contains(&currency) { Ok(currency) } else { Err(Refusal::CorridorNotOffered.into()) }
+    if server.config.corridors.sources.contains(&currency) {
+        Ok(currency)
+    } else {
+        Err(Refusal::CorridorNotOffered.into())
+    }
 }
 
-pub(super) async fn create_topup(server: &Server, caller: &Caller, call: &Mutation, ask: CreateTopup) -> Result<Reply<TopupView>, PortError> {
+pub(super) async fn create_topup(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    ask: CreateTopup,
+) -> Result<Reply<TopupView>, PortError> {
     let currency = fiat(server, &ask.currency)?;
     let id = TopupId(Uuid::now_v7());
     let topup = Topup {
@@ -50,7 +63,9 @@ pub(super) async fn create_topup(server: &Server, caller: &Caller, call: &Mutati
     };
     let decided = server.decide(caller, call, Command::CreateTopup(topup), None).await?;
     match decided.answer {
-        Answer::Topup(topup) => Ok(Reply { value: view::topup(&topup, &server.config.pay_to), replayed: decided.replayed }),
+        Answer::Topup(topup) => {
+            Ok(Reply { value: view::topup(&topup, &server.config.pay_to), replayed: decided.replayed })
+        }
         _ => Err(PortError::Internal),
     }
 }
@@ -58,11 +73,22 @@ pub(super) async fn create_topup(server: &Server, caller: &Caller, call: &Mutati
 pub(super) async fn topups(server: &Server, caller: &Caller, ask: &PageRequest) -> Result<Page<TopupView>, PortError> {
     let binding = Binding { tenant: caller.tenant(), list: "topups", filter: "" };
     let before = server.cursors.read::<16>(&binding, ask.cursor.as_deref())?.map(Uuid::from_bytes);
-    let rows = read::topups(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
-    Ok(page(rows, ask.limit, |t| server.cursors.make(&binding, t.id.0.as_bytes()), |t| view::topup(&t, &server.config.pay_to)))
+    let rows =
+        read::topups(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
+    Ok(page(
+        rows,
+        ask.limit,
+        |t| server.cursors.make(&binding, t.id.0.as_bytes()),
+        |t| view::topup(&t, &server.config.pay_to),
+    ))
 }
 
-pub(super) async fn create_withdrawal(server: &Server, caller: &Caller, call: &Mutation, ask: CreateWithdrawal) -> Result<Reply<WithdrawalView>, PortError> {
+pub(super) async fn create_withdrawal(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    ask: CreateWithdrawal,
+) -> Result<Reply<WithdrawalView>, PortError> {
     let currency = fiat(server, &ask.currency)?;
     let (parties, account_masked) = beneficiary::check_payout(currency, &ask.account)?;
     let at = now();
@@ -84,14 +110,22 @@ pub(super) async fn create_withdrawal(server: &Server, caller: &Caller, call: &M
     })?;
     let decided = server.decide(caller, call, Command::CreateWithdrawal(withdrawal), Some((row, sealed))).await?;
     match decided.answer {
-        Answer::Withdrawal(withdrawal) => Ok(Reply { value: view::withdrawal(&withdrawal), replayed: decided.replayed }),
+        Answer::Withdrawal(withdrawal) => {
+            Ok(Reply { value: view::withdrawal(&withdrawal), replayed: decided.replayed })
+        }
         _ => Err(PortError::Internal),
     }
 }
 
-pub(super) async fn withdrawals(server: &Server, caller: &Caller, ask: &PageRequest) -> Result<Page<WithdrawalView>, PortError> {
+pub(super) async fn withdrawals(
+    server: &Server,
+    caller: &Caller,
+    ask: &PageRequest,
+) -> Result<Page<WithdrawalView>, PortError> {
     let binding = Binding { tenant: caller.tenant(), list: "withdrawals", filter: "" };
     let before = server.cursors.read::<16>(&binding, ask.cursor.as_deref())?.map(Uuid::from_bytes);
-    let rows = read::withdrawals(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
+    let rows = read::withdrawals(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1)
+        .await
+        .map_err(from_store)?;
     Ok(page(rows, ask.limit, |w| server.cursors.make(&binding, w.id.0.as_bytes()), |w| view::withdrawal(&w)))
 }

@@ -6,6 +6,7 @@ use crate::cursor::Binding;
 use settla_domain::event::EVENT_TYPES;
 use settla_domain::id::{DeliveryId, EndpointId, EventId};
 use settla_domain::refusal::Refusal;
+use settla_domain::time::Timestamp;
 use settla_port::caller::{Caller, Mutation, Reply};
 use settla_port::error::PortError;
 use settla_port::page::{Page, PageRequest};
@@ -13,7 +14,6 @@ use settla_port::webhook::{AttemptView, CreateEndpoint, DeliveryView, EndpointCr
 use settla_store::batch::Idempotency;
 use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
 use settla_vault::WebhookSecret;
-use settla_domain::time::Timestamp;
 use uuid::Uuid;
 
 /// Most endpoints of a tenant.
@@ -34,7 +34,12 @@ fn view(row: &EndpointRow) -> EndpointView {
     }
 }
 
-pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, ask: CreateEndpoint) -> Result<Reply<EndpointCreated>, PortError> {
+pub(super) async fn create(
+    server: &Server,
+    caller: &Caller,
+    call: &Mutation,
+    ask: CreateEndpoint,
+) -> Result<Reply<EndpointCreated>, PortError> {
     check_url(&ask.url, server.config.webhook_rules)?;
     let events = events(ask.events)?;
     let row = EndpointRow { id: Uuid::now_v7(), url: ask.url, events, status: "enabled".to_owned(), created_at: now() };
@@ -49,15 +54,23 @@ pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, as
         request_id: &call.request_id,
     };
     match read::create_endpoint(&server.store.app, &first, &new).await.map_err(from_store)? {
-        EndpointMade::Made => Ok(Reply { value: EndpointCreated { endpoint: view(&row), secret: Some(secret.expose()) }, replayed: false }),
+        EndpointMade::Made => Ok(Reply {
+            value: EndpointCreated { endpoint: view(&row), secret: Some(secret.expose()) },
+            replayed: false,
+        }),
         EndpointMade::TooMany => {
             let message = format!("at most {ENDPOINTS_MAX} endpoints; delete one first");
             Err(PortError::Invalid { field: "url", code: "too_many_endpoints", message })
         }
-        EndpointMade::Recorded(recorded) if recorded.fingerprint != first.fingerprint => Err(Refusal::IdempotencyConflict.into()),
+        EndpointMade::Recorded(recorded) if recorded.fingerprint != first.fingerprint => {
+            Err(Refusal::IdempotencyConflict.into())
+        }
         EndpointMade::Recorded(recorded) => {
             let id = recorded.subject.ok_or(PortError::Internal)?;
-            let row = read::endpoint(&server.store.app, caller.tenant(), id).await.map_err(from_store)?.ok_or(PortError::Internal)?;
+            let row = read::endpoint(&server.store.app, caller.tenant(), id)
+                .await
+                .map_err(from_store)?
+                .ok_or(PortError::Internal)?;
             let first = EndpointRow { status: "enabled".to_owned(), ..row };
             Ok(Reply { value: EndpointCreated { endpoint: view(&first), secret: None }, replayed: true })
         }
@@ -65,12 +78,19 @@ pub(super) async fn create(server: &Server, caller: &Caller, call: &Mutation, as
 }
 
 fn first_use(server: &Server, caller: &Caller, call: &Mutation, subject: Option<Uuid>) -> Idempotency {
-    Idempotency { tenant: caller.tenant(), key: call.idempotency_key.clone(), fingerprint: server.keyed(&call.fingerprint), refusal: None, subject }
+    Idempotency {
+        tenant: caller.tenant(),
+        key: call.idempotency_key.clone(),
+        fingerprint: server.keyed(&call.fingerprint),
+        refusal: None,
+        subject,
+    }
 }
 
 /// The form of the address. Where it leads is checked again at every delivery, when the name is resolved.
 fn check_url(url: &str, rules: WebhookRules) -> Result<(), PortError> {
-    let bad = |message: &str| Err(PortError::Invalid { field: "url", code: "url_not_valid", message: message.to_owned() });
+    let bad =
+        |message: &str| Err(PortError::Invalid { field: "url", code: "url_not_valid", message: message.to_owned() });
     if url.len() > 2_000 || !url.bytes().all(|b| (0x21..0x7f).contains(&b)) {
         return bad("an absolute URL of at most 2000 ASCII characters");
     }
@@ -100,7 +120,9 @@ fn events(asked: Option<Vec<String>>) -> Result<Vec<String>, PortError> {
 pub(super) async fn list(server: &Server, caller: &Caller, ask: &PageRequest) -> Result<Page<EndpointView>, PortError> {
     let binding = Binding { tenant: caller.tenant(), list: "webhook-endpoints", filter: "" };
     let before = server.cursors.read::<16>(&binding, ask.cursor.as_deref())?.map(Uuid::from_bytes);
-    let rows = read::endpoints(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
+    let rows = read::endpoints(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1)
+        .await
+        .map_err(from_store)?;
     Ok(page(rows, ask.limit, |e| server.cursors.make(&binding, e.id.as_bytes()), |e| view(&e)))
 }
 
@@ -115,10 +137,16 @@ pub(super) async fn delete(server: &Server, caller: &Caller, call: &Mutation, id
     }
 }
 
-pub(super) async fn deliveries(server: &Server, caller: &Caller, ask: &PageRequest) -> Result<Page<DeliveryView>, PortError> {
+pub(super) async fn deliveries(
+    server: &Server,
+    caller: &Caller,
+    ask: &PageRequest,
+) -> Result<Page<DeliveryView>, PortError> {
     let binding = Binding { tenant: caller.tenant(), list: "webhook-deliveries", filter: "" };
     let before = server.cursors.read::<16>(&binding, ask.cursor.as_deref())?.map(Uuid::from_bytes);
-    let rows = read::deliveries(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1).await.map_err(from_store)?;
+    let rows = read::deliveries(&server.store.app, caller.tenant(), before, i64::from(ask.limit) + 1)
+        .await
+        .map_err(from_store)?;
     let view = |d: read::DeliveryRow| DeliveryView {
         id: DeliveryId(d.id),
         endpoint_id: EndpointId(d.endpoint),
@@ -129,7 +157,12 @@ pub(super) async fn deliveries(server: &Server, caller: &Caller, ask: &PageReque
         attempts: d
             .attempts
             .into_iter()
-            .map(|a| AttemptView { at: Timestamp(a.at_us).to_rfc3339(), status: a.status, error: a.error, latency_ms: a.latency_ms })
+            .map(|a| AttemptView {
+                at: Timestamp(a.at_us).to_rfc3339(),
+                status: a.status,
+                error: a.error,
+                latency_ms: a.latency_ms,
+            })
             .collect(),
         created_at: d.created_at.to_rfc3339(),
     };

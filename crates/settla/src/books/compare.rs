@@ -20,7 +20,11 @@ pub fn ledger(ours: &Ours, report: &mut Report) {
         if !rows.is_empty() {
             let debits: i128 = rows.iter().map(|s| s.debits).sum();
             let credits: i128 = rows.iter().map(|s| s.credits).sum();
-            report.compare(format!("ledger {currency}: debits, credits"), show(currency, debits), show(currency, credits));
+            report.compare(
+                format!("ledger {currency}: debits, credits"),
+                show(currency, debits),
+                show(currency, credits),
+            );
         }
     }
     report.none("positions that differ from the ledger", &positions(ours));
@@ -39,11 +43,22 @@ fn positions(ours: &Ours) -> Vec<String> {
         for (kind, part) in KINDS.into_iter().zip(parts) {
             let posted = ledger.remove(&(AccountId::tenant(*tenant, kind), *currency)).unwrap_or(0);
             if posted != *part {
-                wrong.push(format!("tenant {} {}: position {}, ledger {}", tenant.0, kind.name(), show(*currency, *part), show(*currency, posted)));
+                wrong.push(format!(
+                    "tenant {} {}: position {}, ledger {}",
+                    tenant.0,
+                    kind.name(),
+                    show(*currency, *part),
+                    show(*currency, posted)
+                ));
             }
         }
     }
-    wrong.extend(ledger.iter().filter(|(_, sum)| **sum != 0).map(|((account, currency), sum)| format!("{account:?} {} without a position", show(*currency, *sum))));
+    wrong.extend(
+        ledger
+            .iter()
+            .filter(|(_, sum)| **sum != 0)
+            .map(|((account, currency), sum)| format!("{account:?} {} without a position", show(*currency, *sum))),
+    );
     wrong
 }
 
@@ -60,17 +75,30 @@ fn holds(ours: &Ours) -> Vec<String> {
             wrong.push(format!("tenant {}: {} held or in transit", tenant.0, show(*currency, held + in_transit)));
         }
         if currency.is_stable() && *in_transit > 0 && !ours.live.iter().any(|(t, _)| t == tenant) {
-            wrong.push(format!("tenant {}: {} in transit without a live transfer", tenant.0, show(*currency, *in_transit)));
+            wrong.push(format!(
+                "tenant {}: {} in transit without a live transfer",
+                tenant.0,
+                show(*currency, *in_transit)
+            ));
         }
         if *pending != live {
-            wrong.push(format!("tenant {}: {} counted as pending, {} live", tenant.0, show(*currency, *pending), show(*currency, live)));
+            wrong.push(format!(
+                "tenant {}: {} counted as pending, {} live",
+                tenant.0,
+                show(*currency, *pending),
+                show(*currency, live)
+            ));
         }
     }
     wrong
 }
 
 /// Ids that are in one list and not in the other, or in either one twice, or with another value.
-fn differences<T: PartialEq + Clone>(ours: &[(Uuid, T)], theirs: &[(Uuid, T)], say: impl Fn(&T) -> String) -> Vec<String> {
+fn differences<T: PartialEq + Clone>(
+    ours: &[(Uuid, T)],
+    theirs: &[(Uuid, T)],
+    say: impl Fn(&T) -> String,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, rows) in [("ours", ours), ("theirs", theirs)] {
         let mut seen = BTreeSet::new();
@@ -85,17 +113,27 @@ fn differences<T: PartialEq + Clone>(ours: &[(Uuid, T)], theirs: &[(Uuid, T)], s
             Some(_) => {}
         }
     }
-    wrong.extend(theirs.iter().filter(|(id, _)| !ours.contains_key(*id)).map(|(id, value)| format!("{id} {} only in theirs", say(value))));
+    wrong.extend(
+        theirs
+            .iter()
+            .filter(|(id, _)| !ours.contains_key(*id))
+            .map(|(id, value)| format!("{id} {} only in theirs", say(value))),
+    );
     wrong
 }
 
 /// The bank: balances, money in, and every single debit and payment.
 pub fn bank(ours: &Ours, theirs: &Theirs, report: &mut Report) {
     let mut currencies: BTreeSet<Currency> = theirs.balances.keys().copied().collect();
-    currencies.extend(ours.sums.iter().filter(|s| s.account == AccountId::platform(AccountKind::Bank)).map(|s| s.currency));
+    currencies
+        .extend(ours.sums.iter().filter(|s| s.account == AccountId::platform(AccountKind::Bank)).map(|s| s.currency));
     for currency in currencies {
         let balance = theirs.balances.get(&currency).copied().unwrap_or(0);
-        report.compare(format!("bank {currency}: balance"), show(currency, ours.platform(AccountKind::Bank, currency)), show(currency, balance));
+        report.compare(
+            format!("bank {currency}: balance"),
+            show(currency, ours.platform(AccountKind::Bank, currency)),
+            show(currency, balance),
+        );
         let account = AccountId::platform(AccountKind::Bank);
         let debits = ours.sums.iter().find(|s| s.account == account && s.currency == currency).map_or(0, |s| s.debits);
         let incoming = theirs.incoming.get(&currency).copied().unwrap_or(0);
@@ -103,7 +141,10 @@ pub fn bank(ours: &Ours, theirs: &Theirs, report: &mut Report) {
     }
     let delivered = ours.transfers.iter().filter(|t| t.delivered.is_some());
     let debits: Vec<(Uuid, Money)> = delivered.map(|t| (EffectKind::OnRamp.id_for(t.id).0, t.source)).collect();
-    report.none(format!("bank: {} direct debits, one by one", debits.len()), &differences(&debits, &theirs.debits, Money::to_string));
+    report.none(
+        format!("bank: {} direct debits, one by one", debits.len()),
+        &differences(&debits, &theirs.debits, Money::to_string),
+    );
     let index = |rows: &[(String, Money)]| rows.iter().map(|(r, m)| format!("{r} {m}")).collect::<Vec<_>>();
     let (mut paid, mut theirs_paid) = (index(&ours.paid_withdrawals), index(&theirs.payments));
     paid.sort();
@@ -113,7 +154,9 @@ pub fn bank(ours: &Ours, theirs: &Theirs, report: &mut Report) {
 
 /// The on-ramp: every order's fiat and tokens.
 pub fn on_ramp(ours: &Ours, theirs: &Theirs, report: &mut Report) {
-    let line = |t: &settla_store::books::TransferLine| t.delivered.map(|got| (EffectKind::OnRamp.id_for(t.id).0, (t.source, got)));
+    let line = |t: &settla_store::books::TransferLine| {
+        t.delivered.map(|got| (EffectKind::OnRamp.id_for(t.id).0, (t.source, got)))
+    };
     let orders: Vec<_> = ours.transfers.iter().filter_map(line).collect();
     let books: Vec<_> = theirs.orders.iter().map(|(id, fiat, tokens)| (*id, (*fiat, *tokens))).collect();
     let say = |(fiat, tokens): &(Money, Money)| format!("{fiat} -> {tokens}");
@@ -127,9 +170,17 @@ pub fn off_ramp(ours: &Ours, theirs: &Theirs, report: &mut Report) {
     let sent = tokens.map_or(0, |s| s.debits);
     report.compare("off-ramp: tokens it got", show(Currency::USDC, sent), show(Currency::USDC, theirs.tokens_received));
     let returned: i128 = ours.transfers.iter().filter(|t| t.returned).map(|t| t.sent.minor).sum();
-    report.compare("off-ramp: tokens it gave back", show(Currency::USDC, returned), show(Currency::USDC, theirs.tokens_returned));
-    let paid: Vec<(Uuid, Money)> = ours.transfers.iter().filter_map(|t| t.paid.map(|m| (EffectKind::OffRamp.id_for(t.id).0, m))).collect();
-    report.none(format!("off-ramp: {} payouts, one by one", paid.len()), &differences(&paid, &theirs.payouts, Money::to_string));
+    report.compare(
+        "off-ramp: tokens it gave back",
+        show(Currency::USDC, returned),
+        show(Currency::USDC, theirs.tokens_returned),
+    );
+    let paid: Vec<(Uuid, Money)> =
+        ours.transfers.iter().filter_map(|t| t.paid.map(|m| (EffectKind::OffRamp.id_for(t.id).0, m))).collect();
+    report.none(
+        format!("off-ramp: {} payouts, one by one", paid.len()),
+        &differences(&paid, &theirs.payouts, Money::to_string),
+    );
 }
 
 /// The chain: what our wallet holds, and what went through it.

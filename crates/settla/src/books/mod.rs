@@ -66,7 +66,11 @@ impl Report {
 
     /// What does not agree, in words.
     pub fn failures(&self) -> Vec<String> {
-        self.lines.iter().filter(|l| !l.agree).map(|l| format!("{}: ours {}, theirs {}", l.what, l.ours, l.theirs)).collect()
+        self.lines
+            .iter()
+            .filter(|l| !l.agree)
+            .map(|l| format!("{}: ours {}, theirs {}", l.what, l.ours, l.theirs))
+            .collect()
     }
 
     /// Prints the comparisons.
@@ -108,5 +112,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     } else {
         report.print();
     }
-    if report.ok() { Ok(()) } else { Err(Failure::new("the books differ").try_next("if payments are on their way, run it again once they have ended")) }
+    if report.ok() {
+        Ok(())
+    } else {
+        Err(Failure::new("the books differ")
+            .try_next("if payments are on their way, run it again once they have ended"))
+    }
 }

@@ -56,12 +56,17 @@ pub async fn read(facts: &Facts) -> Result<Theirs, Failure> {
 }
 
 async fn get(http: &reqwest::Client, server: &ServerFacts, path: &str) -> Result<serde_json::Value, Failure> {
-    let response = http.get(format!("{}{path}", server.url)).bearer_auth(&server.key).send().await?.error_for_status()?;
+    let response =
+        http.get(format!("{}{path}", server.url)).bearer_auth(&server.key).send().await?.error_for_status()?;
     Ok(response.json().await?)
 }
 
 /// All entries of a statement.
-async fn statement(http: &reqwest::Client, server: &ServerFacts, path: &str) -> Result<Vec<serde_json::Value>, Failure> {
+async fn statement(
+    http: &reqwest::Client,
+    server: &ServerFacts,
+    path: &str,
+) -> Result<Vec<serde_json::Value>, Failure> {
     let (mut entries, mut after) = (Vec::new(), 0u64);
     for _ in 0..PAGES_MAX {
         let page = get(http, server, &format!("{path}?after={after}&limit=1000")).await?;
@@ -80,7 +85,8 @@ fn bad(what: &str) -> Failure {
 }
 
 fn money(value: &serde_json::Value) -> Result<Money, Failure> {
-    let currency: Currency = value["currency"].as_str().and_then(|c| c.parse().ok()).ok_or_else(|| bad("a currency"))?;
+    let currency: Currency =
+        value["currency"].as_str().and_then(|c| c.parse().ok()).ok_or_else(|| bad("a currency"))?;
     let minor = value["amount"].as_str().and_then(|a| a.parse().ok()).ok_or_else(|| bad("an amount"))?;
     Ok(Money::new(currency, minor))
 }
@@ -111,7 +117,11 @@ async fn bank(http: &reqwest::Client, server: &ServerFacts, theirs: &mut Theirs)
 
 async fn on_ramp(http: &reqwest::Client, server: &ServerFacts, theirs: &mut Theirs) -> Result<(), Failure> {
     for entry in statement(http, server, "/v1/statement").await? {
-        theirs.orders.push((id(&entry["client_order_id"])?, money(&entry["fiat_taken"])?, money(&entry["tokens_delivered"])?));
+        theirs.orders.push((
+            id(&entry["client_order_id"])?,
+            money(&entry["fiat_taken"])?,
+            money(&entry["tokens_delivered"])?,
+        ));
     }
     Ok(())
 }

@@ -48,7 +48,11 @@ pub fn print(facts: &serde_json::Value, took: Duration) {
     }
     println!();
     for tenant in facts["tenants"].as_array().into_iter().flatten() {
-        println!("  {:<18} {}", tenant["slug"].as_str().unwrap_or_default(), ui::bold(tenant["api_key"].as_str().unwrap_or_default()));
+        println!(
+            "  {:<18} {}",
+            tenant["slug"].as_str().unwrap_or_default(),
+            ui::bold(tenant["api_key"].as_str().unwrap_or_default())
+        );
     }
     let key = text("/tenants/0/api_key");
     println!("\nTry:\n");

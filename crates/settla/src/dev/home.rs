@@ -45,7 +45,8 @@ impl Home {
     /// Opens a folder that a system has been started in.
     pub fn existing(dir: &Path) -> Result<Self, Failure> {
         if !dir.join("secrets.json").exists() {
-            return Err(Failure::new(format!("no system has been started in {}", dir.display())).try_next("start one with `settla dev`"));
+            return Err(Failure::new(format!("no system has been started in {}", dir.display()))
+                .try_next("start one with `settla dev`"));
         }
         Self::open(dir)
     }
@@ -100,7 +101,11 @@ impl Home {
     /// Secrets of the webhooks of bank, on-ramp and off-ramp.
     pub fn webhook_secrets(&self) -> Result<[WebhookSecret; 3], Failure> {
         let s = &self.secrets;
-        Ok([WebhookSecret::parse(&s.bank_webhook)?, WebhookSecret::parse(&s.on_ramp_webhook)?, WebhookSecret::parse(&s.off_ramp_webhook)?])
+        Ok([
+            WebhookSecret::parse(&s.bank_webhook)?,
+            WebhookSecret::parse(&s.on_ramp_webhook)?,
+            WebhookSecret::parse(&s.off_ramp_webhook)?,
+        ])
     }
 
     /// The master key, made at first use.
@@ -135,8 +140,10 @@ impl Home {
 
     /// What `settla dev` wrote down when it was last ready.
     pub fn facts(&self) -> Result<serde_json::Value, Failure> {
-        let bytes = fs::read(self.dir.join("dev.json"))
-            .map_err(|_| Failure::new(format!("no system has been started in {}", self.dir.display())).try_next("start one with `settla dev`"))?;
+        let bytes = fs::read(self.dir.join("dev.json")).map_err(|_| {
+            Failure::new(format!("no system has been started in {}", self.dir.display()))
+                .try_next("start one with `settla dev`")
+        })?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 
@@ -181,7 +188,9 @@ fn make_secrets(path: &Path) -> Result<Secrets, Failure> {
     fs::remove_file(&draft)?;
     match linked {
         Ok(()) => Ok(secrets),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(serde_json::from_slice(&fs::read(path)?)?),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(serde_json::from_slice(&fs::read(path)?)?)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -57,7 +57,11 @@ impl Parts {
     pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
         let [bank_hook, on_ramp_hook, off_ramp_hook] = home.webhook_secrets()?;
         let keys = home.sandbox_keys();
-        let at = |port: usize, key: &str, webhook_secret| ProviderAt { url: self.sandbox_url(port), key: key.to_owned(), webhook_secret };
+        let at = |port: usize, key: &str, webhook_secret| ProviderAt {
+            url: self.sandbox_url(port),
+            key: key.to_owned(),
+            webhook_secret,
+        };
         Ok(PlatformConfig {
             environment: Environment::Test,
             database_url: self.database_url.clone(),
@@ -136,13 +140,24 @@ async fn sandbox(home: &Home, rpc_url: &str, token: Address, tuning: Tuning) -> 
     let folder = home.at("sandbox");
     std::fs::create_dir_all(&folder)?;
     let program = std::env::current_exe()?;
-    let spec = ChildSpec { name: "sandbox", folder: &folder, ports: 4, stop_signal: StopSignal::Terminate, ready_within: Duration::from_secs(20) };
+    let spec = ChildSpec {
+        name: "sandbox",
+        folder: &folder,
+        ports: 4,
+        stop_signal: StopSignal::Terminate,
+        ready_within: Duration::from_secs(20),
+    };
     let command = |ports: &[u16]| {
         let mut command = std::process::Command::new(&program);
         command.arg("sandbox").arg("--dir").arg(folder.join("books")).args(["--rpc-url", rpc_url]);
         command.args(["--chain-id", &CHAIN_ID.to_string(), "--token", &token.to_string()]);
         command.arg("--keys").arg(home.sandbox_keys_file()).arg("--ports").args(ports.iter().map(u16::to_string));
-        command.args(["--latency-ms", &tuning.latency_ms.to_string(), "--unknown-permille", &tuning.unknown_permille.to_string()]);
+        command.args([
+            "--latency-ms",
+            &tuning.latency_ms.to_string(),
+            "--unknown-permille",
+            &tuning.unknown_permille.to_string(),
+        ]);
         command
     };
     let healthy = |ports: Vec<u16>| async move {

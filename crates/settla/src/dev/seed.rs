@@ -24,7 +24,11 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
     }
     let store = Store::open(&StoreConfig::new(parts.database_url.clone())).await?;
     let master = home.master_key()?;
-    let bank = ServerFacts { url: parts.sandbox_url(0), key: home.sandbox_keys().bank.clone(), account: BANK_ACCOUNT.to_owned() };
+    let bank = ServerFacts {
+        url: parts.sandbox_url(0),
+        key: home.sandbox_keys().bank.clone(),
+        account: BANK_ACCOUNT.to_owned(),
+    };
     let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
     for (slug, name) in TENANTS.iter().skip(known.len()) {
         // A start that was cut short may have made the tenant and not noted its key: it gets another one.
@@ -33,10 +37,16 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
             None => operator::create_tenant(&store, &master, slug, name, &Terms::default(), "settla dev").await?,
         };
         let (_, key) = operator::create_key(&store, &hasher, &tenant, Environment::Test, "dev", "settla dev").await?;
-        let credentials = TenantCredentials { slug: (*slug).to_owned(), name: (*name).to_owned(), tenant_id: tenant.id.to_string(), api_key: key.expose().to_owned() };
+        let credentials = TenantCredentials {
+            slug: (*slug).to_owned(),
+            name: (*name).to_owned(),
+            tenant_id: tenant.id.to_string(),
+            api_key: key.expose().to_owned(),
+        };
         let client = ApiClient::new(&format!("http://{api}"), &credentials.api_key)?;
         for currency in [Currency::GBP, Currency::EUR, Currency::USD] {
-            top_up(&client, &bank, Money::new(currency, TOPUP_MINOR), name, &format!("dev-seed-{slug}-{currency}")).await?;
+            top_up(&client, &bank, Money::new(currency, TOPUP_MINOR), name, &format!("dev-seed-{slug}-{currency}"))
+                .await?;
         }
         credited(&client).await?;
         known.push(credentials);

@@ -29,7 +29,11 @@ pub struct Answer {
 impl Answer {
     /// The body of a success, else a failure that shows the problem.
     pub fn success(self) -> Result<Value, Failure> {
-        if (200..300).contains(&self.status) { Ok(self.body) } else { Err(Failure::new(format!("HTTP {}: {}", self.status, self.body))) }
+        if (200..300).contains(&self.status) {
+            Ok(self.body)
+        } else {
+            Err(Failure::new(format!("HTTP {}: {}", self.status, self.body)))
+        }
     }
 
     /// The problem's code.

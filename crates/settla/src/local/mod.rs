@@ -107,9 +107,15 @@ impl System {
     }
 
     /// As [`Self::start`], with more variables in the environment of the platform and of the parts it starts.
-    pub async fn start_with_env(program: &Path, dir: &Path, options: &[&str], env: &[(&str, &str)]) -> Result<Self, Failure> {
+    pub async fn start_with_env(
+        program: &Path,
+        dir: &Path,
+        options: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
-        let env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let env: Vec<(String, String)> =
+            env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         // The port stays over restarts, as a tenant's configuration does.
         let port = settla_devkit::ports::free_port()?;
         let (child, facts) = spawn(program, dir, port, &options, &env).await?;
@@ -158,7 +164,13 @@ impl System {
     }
 }
 
-async fn spawn(program: &Path, dir: &Path, port: u16, options: &[String], env: &[(String, String)]) -> Result<(Child, Facts), Failure> {
+async fn spawn(
+    program: &Path,
+    dir: &Path,
+    port: u16,
+    options: &[String],
+    env: &[(String, String)],
+) -> Result<(Child, Facts), Failure> {
     std::fs::create_dir_all(dir)?;
     let mut child = Command::new(program)
         .args(["dev", "--json", "--port", &port.to_string(), "--dir"])

@@ -127,7 +127,9 @@ fn derive(secret: &Secret<Vec<u8>>, purpose: &str) -> Result<[u8; 32], Failure> 
 /// Instances with different secrets would not recognise each other's keys, nor open each other's data: they
 /// may not work on one database.
 pub async fn agree(store: &Store, hasher: &KeyHasher, master: &MasterKey) -> Result<(), Failure> {
-    for (name, fingerprint) in [("SETTLA_API_KEY_HMAC_SECRET", hasher.fingerprint()), ("master key", master.fingerprint())] {
+    for (name, fingerprint) in
+        [("SETTLA_API_KEY_HMAC_SECRET", hasher.fingerprint()), ("master key", master.fingerprint())]
+    {
         if operator::agree(&store.operator, name, &fingerprint).await?.is_err() {
             return Err(Failure::new(format!("another instance on this database was started with a different {name}"))
                 .try_next("use the same secret on all instances; see docs/operations.md"));
@@ -139,15 +141,23 @@ pub async fn agree(store: &Store, hasher: &KeyHasher, master: &MasterKey) -> Res
 /// Starts all roles.
 pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     // Before everything that measures: what is counted without a recorder is lost.
-    let measured = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?.install_recorder()?;
+    let measured = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?
+        .install_recorder()?;
     let store = Store::open(&StoreConfig::new(config.database_url.clone())).await?;
     let hasher = KeyHasher::new(1, config.api_key_hmac_secret.expose())?;
     agree(&store, &hasher, &config.master_key).await?;
 
     let rpc = Rpc::connect(&config.rpc_url, config.chain_id).await?;
-    let signer = Arc::new(SignerFolder::new(config.signer.clone(), Arc::clone(&config.master_key), rpc.clone(), config.chain_id));
+    let signer = Arc::new(SignerFolder::new(
+        config.signer.clone(),
+        Arc::clone(&config.master_key),
+        rpc.clone(),
+        config.chain_id,
+    ));
     let wallet = signer.wallet().await?;
-    let chain = Arc::new(Chain { name: format!("eip155:{}", config.chain_id), rpc, token: config.token, depth: config.depth });
+    let chain =
+        Arc::new(Chain { name: format!("eip155:{}", config.chain_id), rpc, token: config.token, depth: config.depth });
 
     let on_ramp: Arc<dyn OnRamp> = Arc::new(HttpOnRamp::new(http(ON_RAMP, &config.on_ramp)?));
     let off_ramp: Arc<dyn OffRamp> = Arc::new(HttpOffRamp::new(http(OFF_RAMP, &config.off_ramp)?));
@@ -231,12 +241,18 @@ async fn told(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn serve_api(listener: TcpListener, environment: Environment, server: Arc<dyn Platform>, stop: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+fn serve_api(
+    listener: TcpListener,
+    environment: Environment,
+    server: Arc<dyn Platform>,
+    stop: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
     let (live, test) = match environment {
         Environment::Live => (Some(server), None),
         Environment::Test => (None, Some(server)),
     };
-    let providers = [ON_RAMP, OFF_RAMP, BANK].into_iter().map(|name| (name.to_owned(), environment)).collect::<BTreeMap<_, _>>();
+    let providers =
+        [ON_RAMP, OFF_RAMP, BANK].into_iter().map(|name| (name.to_owned(), environment)).collect::<BTreeMap<_, _>>();
     let limits = Limits::default();
     let gateway = Gateway { live, test, providers, limits: limits.clone() };
     tokio::spawn(async move {
@@ -247,7 +263,11 @@ fn serve_api(listener: TcpListener, environment: Environment, server: Arc<dyn Pl
     })
 }
 
-fn serve_metrics(listener: TcpListener, handle: PrometheusHandle, stop: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+fn serve_metrics(
+    listener: TcpListener,
+    handle: PrometheusHandle,
+    stop: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
     let upkeep = handle.clone();
     let mut upkeep_stop = stop.clone();
     tokio::spawn(async move {

@@ -33,9 +33,9 @@ impl SignerFolder {
                 Ok(address)
             }
             // Another process has it open and settles; its address is written beside the key.
-            Err(OpenError::Signer(SignerError::InUse)) => {
-                LocalSigner::address_in(&self.dir)?.ok_or_else(|| Failure::new("the signer is being set up by another process").try_next("start again in a moment"))
-            }
+            Err(OpenError::Signer(SignerError::InUse)) => LocalSigner::address_in(&self.dir)?.ok_or_else(|| {
+                Failure::new("the signer is being set up by another process").try_next("start again in a moment")
+            }),
             Err(error) => Err(error.into()),
         }
     }

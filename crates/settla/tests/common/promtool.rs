@@ -21,7 +21,10 @@ fn promtool() -> Command {
 
 /// Runs the tool; panics with what it says if it is not content.
 fn run(arguments: &[&str]) {
-    let output = promtool().args(arguments).output().unwrap_or_else(|error| panic!("promtool does not run ({error}): run `make setup`"));
+    let output = promtool()
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("promtool does not run ({error}): run `make setup`"));
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
 }
@@ -48,7 +51,8 @@ impl Rule {
 /// The alerts of the file.
 pub fn rules() -> Vec<Rule> {
     let text = std::fs::read_to_string(rule_file()).unwrap();
-    let without_comments: String = text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let without_comments: String =
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect();
     let rules: Vec<Rule> = without_comments
         .split("- alert:")
         .skip(1)
@@ -84,8 +88,13 @@ impl Case {
     }
 
     fn as_test(&self) -> Value {
-        let series: Vec<Value> = self.series.iter().map(|(series, values)| json!({ "series": series, "values": values })).collect();
-        let firing: Vec<Value> = self.firing.iter().map(|alert| json!({ "labels": format!("{{alertname={alert:?}}}"), "value": 1 })).collect();
+        let series: Vec<Value> =
+            self.series.iter().map(|(series, values)| json!({ "series": series, "values": values })).collect();
+        let firing: Vec<Value> = self
+            .firing
+            .iter()
+            .map(|alert| json!({ "labels": format!("{{alertname={alert:?}}}"), "value": 1 }))
+            .collect();
         // The tool names a failed test by its expression, so that says what it is about.
         let expression = format!("group by (alertname) (ALERTS{{alertstate=\"firing\"}}) # {}", self.what);
         json!({

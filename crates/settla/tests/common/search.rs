@@ -23,7 +23,8 @@ impl Canary {
 
     /// How it may be written, with a name for each way.
     pub fn forms(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let decimal = |between: &str| self.bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(between).into_bytes();
+        let decimal =
+            |between: &str| self.bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(between).into_bytes();
         let mut forms = vec![
             ("raw", self.bytes.clone()),
             ("hex", hex::encode(&self.bytes).into_bytes()),
@@ -88,8 +89,11 @@ impl Finder {
         for hit in self.automaton.find_overlapping_iter(bytes) {
             let (index, form) = self.patterns[hit.pattern()];
             let canary = &self.canaries[index];
-            let touches = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.');
-            if form == "raw" && canary.is_number() && (touches(hit.start().checked_sub(1)) || touches(Some(hit.end()))) {
+            let touches = |at: Option<usize>| {
+                at.and_then(|at| bytes.get(at)).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.')
+            };
+            if form == "raw" && canary.is_number() && (touches(hit.start().checked_sub(1)) || touches(Some(hit.end())))
+            {
                 continue;
             }
             let around = &bytes[hit.start().saturating_sub(160)..(hit.end() + 40).min(bytes.len())];
