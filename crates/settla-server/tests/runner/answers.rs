@@ -1,6 +1,6 @@
 //! What the runner answers: the way of a transfer, first answers given again, refusals.
 
-use crate::ground::{Ground, decided, keyed, number, plain, transfer_of};
+use crate::ground::{Ground, blocked, decided, keyed, number, plain, transfer_of};
 use crate::support::{check::assert_books, create, findings_to_completion, funding, now, open, pence, quote, tenant};
 use futures_util::future::join_all;
 use settla_domain::decide::{Answer, Command, Report};
@@ -15,7 +15,7 @@ use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use settla_server::runner::{Decided, Envelope, Runner, RunnerError};
 use settla_store::batch::SealedParties;
 use settla_store::{books, read};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -247,15 +247,6 @@ async fn money_without_an_owner_goes_to_suspense_once() {
     assert_books(&ground.store).await;
 }
 
-/// Returns when somebody waits for a lock in the database.
-async fn blocked(superuser: &mut PgConnection) {
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query(waiting).fetch_one(&mut *superuser).await.unwrap().get::<i64, _>(0) == 0 {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// What no lock of a tenant guards: another process writes the row between our look and our write.
 #[tokio::test]
 async fn a_row_that_another_process_wrote_first_is_seen() {
@@ -271,7 +262,6 @@ async fn a_row_that_another_process_wrote_first_is_seen() {
     let wish = Command::CreateTransfer(ground.wish(tenant, 10_000).await);
     let conflict = Err(RunnerError::Refused(Refusal::IdempotencyConflict));
     let nothing = Ok(Decided { answer: Answer::Nothing, replayed: false });
-    let mut superuser = PgConnection::connect(ground.database.url()).await.unwrap();
     let mut other = PgConnection::connect(ground.database.url()).await.unwrap();
     for (statement, envelope, answer) in
         [(entry, plain(TenantNo::PLATFORM, stray), nothing), (key, keyed(tenant, wish, "k"), conflict)]
@@ -279,7 +269,7 @@ async fn a_row_that_another_process_wrote_first_is_seen() {
         let mut tx = other.begin().await.unwrap();
         sqlx::raw_sql(&statement).execute(&mut *tx).await.unwrap();
         let commit = async {
-            blocked(&mut superuser).await;
+            blocked(&ground).await;
             tx.commit().await.unwrap();
         };
         let (came, ()) = tokio::join!(ground.runner.submit(envelope), commit);

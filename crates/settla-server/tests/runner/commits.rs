@@ -1,10 +1,28 @@
 //! A COMMIT whose answer is lost: one effect and the right answer, whether or not it took place.
 
-use crate::ground::{Wired, decided, keyed, number, plain, transfer_of};
+use crate::ground::{Wired, blocked, decided, keyed, number, plain, transfer_of};
 use crate::proxy::Fault;
 use crate::support::{check::assert_books, create, findings_to_completion};
 use settla_domain::decide::{Answer, Command};
 use settla_domain::transfer::TransferState;
+use settla_server::runner::Envelope;
+
+/// Submits while these faults come. One on its way arrives once somebody waits for what it will release.
+async fn submit(wired: &Wired, faults: &[Fault], envelope: Envelope) -> (Answer, bool) {
+    wired.proxy.fail(faults);
+    let came = wired.runner.submit(envelope);
+    let came = if faults.contains(&Fault::CommitOnItsWay) {
+        let arrive = async {
+            blocked(&wired.ground).await;
+            wired.proxy.release();
+        };
+        tokio::join!(came, arrive).0
+    } else {
+        came.await
+    };
+    assert!(wired.proxy.has_failed(), "the fault did not come");
+    decided(came)
+}
 
 /// Creates a transfer and reports on it, each with these faults. Returns how many transactions it began for each.
 async fn with(faults: &[Fault]) -> [usize; 2] {
@@ -13,26 +31,22 @@ async fn with(faults: &[Fault]) -> [usize; 2] {
     let quote = wired.ground.quoted(tenant, 10_000).await;
     let request = || keyed(tenant, Command::CreateTransfer(create(&quote)), "k");
 
-    wired.proxy.fail(faults);
-    let (answer, replayed) = decided(wired.runner.submit(request()).await);
-    assert!(wired.proxy.has_failed(), "the fault did not come");
+    let (answer, replayed) = submit(&wired, faults, request()).await;
     let begins = wired.proxy.begins();
     let transfer = transfer_of(answer);
     assert!(!replayed && transfer.state == TransferState::Funded);
     assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM transfers").await, 1);
-    let (again, replayed) = decided(wired.runner.submit(request()).await);
+    let (again, replayed) = submit(&wired, &[], request()).await;
     assert!(replayed);
     assert_eq!(transfer_of(again), transfer, "the answer was of something else");
     assert_books(&wired.ground.store).await;
 
     // A finding has no key: that it was applied must be told from its having been applied before.
     let before = wired.proxy.begins();
-    wired.proxy.fail(faults);
     let report = || plain(tenant, Command::Report(findings_to_completion(&transfer)[0].clone()));
-    assert_eq!(decided(wired.runner.submit(report()).await).0, Answer::Applied);
-    assert!(wired.proxy.has_failed(), "the fault did not come");
+    assert_eq!(submit(&wired, faults, report()).await.0, Answer::Applied);
     let begins = [begins, wired.proxy.begins() - before];
-    assert_eq!(decided(wired.runner.submit(report()).await).0, Answer::Nothing);
+    assert_eq!(submit(&wired, &[], report()).await.0, Answer::Nothing);
     assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM events WHERE kind = 'transfer.on_ramping'").await, 1);
     assert_books(&wired.ground.store).await;
     begins

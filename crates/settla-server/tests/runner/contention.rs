@@ -1,6 +1,7 @@
 //! Two runners on one database, as two server processes would have, and workers beside them.
 
-use crate::ground::{Ground, keyed, number, plain};
+use crate::ground::{Ground, Wired, blocked, keyed, number, plain};
+use crate::proxy::{Held, Proxy};
 use crate::support::{check::assert_books, create, findings_to_completion, open, quote};
 use futures_util::future::join_all;
 use settla_domain::decide::{Answer, Command};
@@ -48,6 +49,34 @@ async fn five_hundred_creates_on_a_position_for_five() {
     assert_eq!(answers.iter().filter(|came| **came == refused).count(), 495);
     assert_eq!(number(&ground.store, "SELECT count(*) FROM transfers").await, 5);
     assert_eq!(number(&ground.store, "SELECT available FROM positions").await, i64::try_from(debit - 1).unwrap());
+    assert_books(&ground.store).await;
+}
+
+/// Not by failing on what the other wrote, but by waiting for it before the first look.
+#[tokio::test]
+async fn a_batch_waits_for_another_process_that_has_the_tenant() {
+    let wired = Wired::new().await;
+    let ground = &wired.ground;
+    let debit = quote(TenantNo(1), 10_000).terms.debit.minor;
+    let tenant = ground.funded("acme", debit).await;
+    let [first, second] = [ground.wish(tenant, 10_000).await, ground.wish(tenant, 10_000).await];
+    let beside = Proxy::start(&ground.database).await;
+    let other = Runner::start(open(&beside.url).await);
+    wired.proxy.hold_next(Held::Commit);
+    let (first, second, ()) = tokio::join!(
+        wired.runner.submit(plain(tenant, Command::CreateTransfer(first))),
+        async {
+            wired.proxy.held().await;
+            other.submit(plain(tenant, Command::CreateTransfer(second))).await
+        },
+        async {
+            blocked(ground).await;
+            wired.proxy.release();
+        }
+    );
+    assert!(first.is_ok());
+    assert_eq!(second, Err(Refusal::InsufficientFunds.into()));
+    assert_eq!(beside.begins(), 1, "it failed and was tried again");
     assert_books(&ground.store).await;
 }
 

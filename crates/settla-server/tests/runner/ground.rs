@@ -1,6 +1,6 @@
 //! A database with a runner or two, and short ways to submit.
 
-use crate::proxy::Proxy;
+use crate::proxy::{Held, Proxy};
 use crate::support::{create, funding, open, quote, tenant};
 use futures_util::future::join_all;
 use settla_devkit::TestDatabase;
@@ -12,7 +12,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
 use settla_server::runner::{Decided, Envelope, Runner, RunnerError};
 use settla_store::Store;
-use sqlx::Row;
+use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
 /// A database and a runner on it.
@@ -90,6 +90,16 @@ pub async fn number(store: &Store, query: &str) -> i64 {
     sqlx::query(query).fetch_one(&store.auditor).await.unwrap().get(0)
 }
 
+/// Returns when somebody waits for a lock in the database.
+pub async fn blocked(ground: &Ground) {
+    let mut superuser = PgConnection::connect(ground.database.url()).await.unwrap();
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query(waiting).fetch_one(&mut superuser).await.unwrap().get::<i64, _>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A ground whose runner reaches the database through a proxy. What is seeded goes past it.
 pub struct Wired {
     pub ground: Ground,
@@ -114,7 +124,7 @@ impl Wired {
             effect: EffectId(Uuid::now_v7()),
             finding: Finding::PaymentExecuted,
         };
-        self.proxy.hold_next_begin();
+        self.proxy.hold_next(Held::Begin);
         let before = self.runner.submit(plain(tenant, Command::Report(nothing)));
         let after = async {
             self.proxy.held().await;

@@ -1,6 +1,7 @@
 //! Commands of one batch: each sees what the ones before it did, and one that fails does so alone.
 
 use crate::ground::{Wired, decided, keyed, number, plain};
+use crate::proxy::Held;
 use crate::support::{check::assert_books, create, funding, report};
 use futures_util::future::join_all;
 use settla_domain::decide::{Answer, Command, CreateTransfer};
@@ -120,7 +121,7 @@ async fn beyond_what_may_wait_callers_are_told_so() {
     let tenant = wired.ground.funded("acme", 1_000).await;
     // Nobody's: it is refused without being written down.
     let command = || Command::CancelTransfer { tenant, transfer: settla_domain::id::TransferId(uuid::Uuid::nil()) };
-    wired.proxy.hold_next_begin();
+    wired.proxy.hold_next(Held::Begin);
     let submit = |_| Box::pin(wired.runner.submit(plain(tenant, command())));
     let first = submit(0);
     let rest = async {

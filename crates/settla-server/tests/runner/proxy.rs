@@ -23,10 +23,19 @@ pub enum Fault {
     BeforeCommit,
     /// The server commits; its answer is lost with the connection.
     AfterCommit,
-    /// The client's connection ends; the COMMIT reaches the server after the client has asked about it.
+    /// The client's connection ends; the COMMIT reaches the server when it is [released](Proxy::release).
     CommitOnItsWay,
     /// The answer to the question what became of a COMMIT is lost.
     AfterAsking,
+}
+
+/// What may be held in the proxy, once, until it is [released](Proxy::release).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The next BEGIN.
+    Begin,
+    /// The next COMMIT.
+    Commit,
 }
 
 /// What a transaction took, from BEGIN to COMMIT.
@@ -43,9 +52,8 @@ struct State {
     faults: Vec<Fault>,
     commits: Vec<Trips>,
     begins: usize,
-    hold_begin: bool,
+    hold: Option<Held>,
     drop_options: bool,
-    asked: Option<Arc<Notify>>,
 }
 
 struct Shared {
@@ -114,17 +122,17 @@ impl Proxy {
         std::mem::take(&mut self.shared.state.lock().unwrap().commits)
     }
 
-    /// The next BEGIN waits in the proxy until [`Self::release`].
-    pub fn hold_next_begin(&self) {
-        self.shared.state.lock().unwrap().hold_begin = true;
+    /// The next of these waits in the proxy until [`Self::release`].
+    pub fn hold_next(&self, what: Held) {
+        self.shared.state.lock().unwrap().hold = Some(what);
     }
 
-    /// Returns when the BEGIN that is to be held has come.
+    /// Returns when what is to be held has come.
     pub async fn held(&self) {
         self.shared.held.notified().await;
     }
 
-    /// Lets the held BEGIN pass.
+    /// Lets what is held pass.
     pub fn release(&self) {
         self.shared.release.notify_one();
     }
@@ -140,13 +148,9 @@ impl Shared {
         is_next
     }
 
-    async fn begin(&self) {
-        let hold = {
-            let mut state = self.state.lock().unwrap();
-            state.begins += 1;
-            std::mem::take(&mut state.hold_begin)
-        };
-        if hold {
+    async fn hold(&self, what: Held) {
+        let is_held = self.state.lock().unwrap().hold.take_if(|held| *held == what).is_some();
+        if is_held {
             self.held.notify_one();
             self.release.notified().await;
         }
@@ -266,16 +270,14 @@ impl Connection {
                     if let Some(trips) = &mut trips {
                         *(if prepares { &mut trips.prepared } else { &mut trips.executed }) += 1;
                     }
-                    if std::mem::take(&mut asks) {
-                        self.asked();
-                        if self.shared.take(Fault::AfterAsking) {
-                            return self.lose_the_answer(&message).await;
-                        }
+                    if std::mem::take(&mut asks) && self.shared.take(Fault::AfterAsking) {
+                        return self.lose_the_answer(&message).await;
                     }
                     prepares = false;
                 }
                 b'Q' if is("BEGIN") => {
-                    self.shared.begin().await;
+                    self.shared.state.lock().unwrap().begins += 1;
+                    self.shared.hold(Held::Begin).await;
                     trips = Some(Trips { executed: 1, prepared: 0 });
                 }
                 b'Q' if is("COMMIT") => {
@@ -283,6 +285,7 @@ impl Connection {
                         let trips = Trips { executed: trips.executed + 1, ..trips };
                         self.shared.state.lock().unwrap().commits.push(trips);
                     }
+                    self.shared.hold(Held::Commit).await;
                     if self.shared.take(Fault::BeforeCommit) {
                         return Ok(());
                     }
@@ -309,18 +312,10 @@ impl Connection {
         Ok(())
     }
 
-    /// The client finds its connection closed, and the message waits until it has asked about it.
+    /// The client finds its connection closed long before the server gets the message.
     async fn dawdle(&mut self, message: &[u8]) -> std::io::Result<()> {
-        let asked = Arc::new(Notify::new());
-        self.shared.state.lock().unwrap().asked = Some(Arc::clone(&asked));
         self.cut.send_replace(true);
-        asked.notified().await;
+        self.shared.release.notified().await;
         self.lose_the_answer(message).await
-    }
-
-    fn asked(&self) {
-        if let Some(asked) = self.shared.state.lock().unwrap().asked.take() {
-            asked.notify_one();
-        }
     }
 }
