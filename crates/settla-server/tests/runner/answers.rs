@@ -1,37 +1,22 @@
 //! What the runner answers: the way of a transfer, first answers given again, refusals.
 
 use crate::ground::{Ground, blocked, decided, keyed, number, plain, transfer_of};
-use crate::support::{check::assert_books, create, findings_to_completion, funding, now, open, pence, quote, tenant};
+use crate::support::{check::assert_books, create, findings_to_completion, funding, open, quote, tenant, withdrawal};
 use futures_util::future::join_all;
 use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::effect::EffectKind;
 use settla_domain::finding::Finding;
-use settla_domain::id::{TransferId, WithdrawalId};
+use settla_domain::id::TransferId;
 use settla_domain::money::Currency;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::TransferState;
-use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use settla_server::runner::{Decided, Envelope, Runner, RunnerError};
 use settla_store::batch::SealedParties;
 use settla_store::{books, read};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use uuid::Uuid;
-
-fn withdrawal(tenant: TenantNo, minor: i128, reference: &str) -> Withdrawal {
-    Withdrawal {
-        id: WithdrawalId(Uuid::now_v7()),
-        tenant,
-        amount: pence(minor),
-        reference: reference.to_owned(),
-        account_masked: "****4567".to_owned(),
-        state: WithdrawalState::Pending,
-        failure: None,
-        created_at: now(),
-        updated_at: now(),
-    }
-}
 
 #[tokio::test]
 async fn a_transfer_goes_from_quote_to_completed() {

@@ -3,14 +3,12 @@
 use crate::ground::{Wired, keyed, plain, transfer_of};
 use crate::proxy::Trips;
 use crate::support::{check::assert_books, now};
-use crate::support::{create, findings_to_completion, funding, pence, quote};
+use crate::support::{create, findings_to_completion, funding, quote, withdrawal};
 use futures_util::future::join_all;
 use settla_domain::decide::Command;
 use settla_domain::event::EVENT_TYPES;
-use settla_domain::id::WithdrawalId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use settla_server::runner::{BATCH_MAX, Envelope};
 use settla_store::batch::{Idempotency, ROUND_TRIPS_MAX, SealedParties};
 use settla_store::read::{self, EndpointRow, NewEndpoint};
@@ -107,17 +105,6 @@ async fn a_batch_of_everything_takes_the_most() {
     let everything = async || {
         let made = transfers(&wired, tenant, 2).await;
         let mut envelopes = creates(&wired, tenant, 1).await;
-        let withdrawal = Withdrawal {
-            id: WithdrawalId(Uuid::now_v7()),
-            tenant,
-            amount: pence(100),
-            reference: Uuid::now_v7().to_string(),
-            account_masked: String::new(),
-            state: WithdrawalState::Pending,
-            failure: None,
-            created_at: now(),
-            updated_at: now(),
-        };
         let [topup, credit] = funding(tenant, 100);
         let commands = [
             Command::CreateQuote(quote(tenant, 10_000)),
@@ -125,7 +112,7 @@ async fn a_batch_of_everything_takes_the_most() {
             Command::Report(findings_to_completion(&made[1])[0].clone()),
             topup,
             credit,
-            Command::CreateWithdrawal(withdrawal),
+            Command::CreateWithdrawal(withdrawal(tenant, 100, &Uuid::now_v7().to_string())),
         ];
         envelopes.extend(commands.map(|command| plain(tenant, command)));
         envelopes

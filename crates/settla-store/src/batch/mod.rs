@@ -3,8 +3,9 @@
 //! # Round trips
 //!
 //! A batch costs at most [`ROUND_TRIPS_MAX`] round trips however many commands it has: one to begin, at most
-//! nine to load, at most sixteen to write, one to commit. A statement with nothing to do is not sent. A test
-//! counts them on the wire.
+//! nine to load, at most sixteen to write, one to commit. A statement with nothing to do is not sent. Each
+//! statement is prepared once a connection, at its first use. When the connection goes back to the pool there is
+//! one Sync more, which nobody waits for. A test counts them on the wire.
 //!
 //! # Locks
 //!

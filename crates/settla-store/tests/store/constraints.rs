@@ -1,8 +1,8 @@
 //! What the database refuses by itself, whatever the code above it believes.
 
 use crate::apply::{apply, apply_with, transfer};
-use crate::life::{live, withdrawal};
-use crate::support::{check::assert_books, create, funding, open, quote, tenant};
+use crate::life::live;
+use crate::support::{check::assert_books, create, funding, open, quote, tenant, withdrawal};
 use settla_devkit::TestDatabase;
 use settla_domain::account::{AccountId, AccountKind};
 use settla_domain::decide::{Answer, Command};

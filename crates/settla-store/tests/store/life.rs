@@ -1,14 +1,14 @@
 //! A tenant whose life has left a row in every table.
 
 use crate::apply::{apply, apply_with, transfer};
-use crate::support::{create, findings_to_completion, funding, now, pence, quote, tenant};
+use crate::support::{create, findings_to_completion, funding, now, quote, tenant, withdrawal};
 use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::effect::Effect;
 use settla_domain::event::EVENT_TYPES;
-use settla_domain::id::{KeyId, WithdrawalId};
+use settla_domain::id::KeyId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
+use settla_domain::withdrawal::Withdrawal;
 use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
 use settla_store::inbox::{self, InboxEvent};
 use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
@@ -50,21 +50,6 @@ pub async fn endpoint(store: &Store, tenant: TenantNo) -> Uuid {
     let made = read::create_endpoint(&store.app, &first(tenant, &format!("endpoint-{id}"), id), &new).await.unwrap();
     assert!(matches!(made, EndpointMade::Made));
     id
-}
-
-/// A wish to withdraw.
-pub fn withdrawal(tenant: TenantNo, minor: i128, reference: &str) -> Withdrawal {
-    Withdrawal {
-        id: WithdrawalId(Uuid::now_v7()),
-        tenant,
-        amount: pence(minor),
-        reference: reference.to_owned(),
-        account_masked: "****4567".to_owned(),
-        state: WithdrawalState::Pending,
-        failure: None,
-        created_at: now(),
-        updated_at: now(),
-    }
 }
 
 /// Applies findings one by one, as they come in.

@@ -1,8 +1,7 @@
 //! Claims are leases with a fence, for one kind of effect each, and no effect is ever with two workers.
 
 use crate::apply::{apply, apply_with, transfer};
-use crate::life::withdrawal;
-use crate::support::{check::assert_books, findings_to_completion, funding, open, tenant};
+use crate::support::{check::assert_books, findings_to_completion, funding, open, tenant, withdrawal};
 use futures_util::future::join_all;
 use settla_devkit::TestDatabase;
 use settla_domain::decide::{Answer, Command};

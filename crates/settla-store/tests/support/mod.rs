@@ -8,7 +8,7 @@ use settla_domain::decide::{Command, CreateTransfer, Report};
 use settla_domain::effect::EffectKind;
 use settla_domain::fee::FeeSchedule;
 use settla_domain::finding::Finding;
-use settla_domain::id::{BatchId, QuoteId, TenantId, TopupId, TransferId};
+use settla_domain::id::{BatchId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId};
 use settla_domain::limit::Limits;
 use settla_domain::money::{Currency, Money};
 use settla_domain::quote::{AmountSide, PriceRequest, Quote, Route, SourcedRate, price};
@@ -16,6 +16,7 @@ use settla_domain::tenant::{TenantNo, TenantStatus, TenantTerms};
 use settla_domain::time::Timestamp;
 use settla_domain::topup::{BankCredit, Topup, reference_for};
 use settla_domain::transfer::Transfer;
+use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use settla_store::{Store, StoreConfig, operator};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -99,6 +100,22 @@ pub fn funding(tenant: TenantNo, minor: i128) -> [Command; 2] {
         Topup { id, tenant, expected: pence(minor), credited: 0, reference: reference.clone(), created_at: now() };
     let credit = BankCredit { entry_id: format!("entry-{}", id.0), reference, amount: pence(minor) };
     [Command::CreateTopup(topup), Command::BankCredit { id: Uuid::now_v7(), credit }]
+}
+
+/// A wish to withdraw so many pence.
+pub fn withdrawal(tenant: TenantNo, minor: i128, reference: &str) -> Withdrawal {
+    let now = now();
+    Withdrawal {
+        id: WithdrawalId(Uuid::now_v7()),
+        tenant,
+        amount: pence(minor),
+        reference: reference.to_owned(),
+        account_masked: "****4567".to_owned(),
+        state: WithdrawalState::Pending,
+        failure: None,
+        created_at: now,
+        updated_at: now,
+    }
 }
 
 /// A finding about one of a transfer's effects.
