@@ -43,16 +43,16 @@ doc: ## the code's documentation, warnings are errors
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --workspace
 
 clean-dev: ## stop the parts of `settla dev` and of tests, remove their data
-	@$(CARGO) run --quiet -p settla-devkit --bin devkit-stop -- .settla
-	@$(CARGO) run --quiet -p settla-devkit --bin devkit-stop
+	@$(CARGO) run --quiet --bin devkit-stop -- .settla
+	@$(CARGO) run --quiet --bin devkit-stop
 	rm -rf .settla target/test-postgres
 
 # All tests, the runner's summary last. Whatever they leave running (the shared Postgres) is stopped
 # in any case, and the result of the tests is what counts.
 define run_tests
 	set -o pipefail; \
-	stop() { $(CARGO) run --quiet -p settla-devkit --bin devkit-stop; }; \
-	$(CARGO) build --quiet -p settla-devkit --bin devkit-stop || exit 1; \
+	stop() { $(CARGO) run --quiet --bin devkit-stop; }; \
+	$(CARGO) build --quiet --bin devkit-stop || exit 1; \
 	trap stop EXIT; \
 	status=0; \
 	if [ "$(NEXTEST)" = yes ]; then \
