@@ -8,6 +8,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use settla_domain::refusal::Refusal;
 use settla_port::caller::Scope;
+use settla_port::rate_limit::RateClass;
 use utoipa::ToSchema;
 
 use crate::admission::{Gate, Param, admit, bound};
@@ -44,6 +45,7 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
+    pub(crate) class: RateClass,
     pub(crate) query: &'static [Param],
     pub(crate) docs: Docs,
     handler: MethodRouter<Arc<Shared>>,
@@ -74,7 +76,7 @@ pub(crate) fn endpoint<T: 'static>(
         // Not one of our methods has no filter; such a row would answer to all of them and be seen at once.
         Err(_) => any(handler),
     };
-    Endpoint { method, path, access, query: &[], docs: Docs::default(), handler }
+    Endpoint { method, path, access, class: RateClass::Other, query: &[], docs: Docs::default(), handler }
 }
 
 impl Endpoint {
@@ -87,6 +89,12 @@ impl Endpoint {
     /// More than one line.
     pub(crate) fn about(mut self, about: &'static str) -> Self {
         self.docs.about = about;
+        self
+    }
+
+    /// What it counts as against the tenant's requests a minute.
+    pub(crate) fn counts_as(mut self, class: RateClass) -> Self {
+        self.class = class;
         self
     }
 
@@ -122,7 +130,7 @@ impl Endpoint {
 
     /// The handler behind what the row asks for. There is no other way to get at it.
     pub(crate) fn admitted(self, shared: &Arc<Shared>) -> MethodRouter<Arc<Shared>> {
-        let gate = Gate { shared: shared.clone(), access: self.access, query: self.query };
+        let gate = Gate { shared: shared.clone(), access: self.access, class: self.class, query: self.query };
         self.handler.route_layer(from_fn_with_state(gate.clone(), admit)).route_layer(from_fn_with_state(gate, bound))
     }
 }

@@ -17,6 +17,7 @@ use crate::api::health::Readiness;
 use crate::docs::DocsPage;
 use crate::limits::Limits;
 use crate::problem::Problem;
+use crate::rate_limit::RateLimiter;
 use crate::{observe, openapi, table};
 
 /// The worlds that a gateway serves. They share nothing but this process.
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) gateway: Gateway,
     /// One permit a request in work.
     pub(crate) slots: Semaphore,
+    pub(crate) rates: RateLimiter,
     pub(crate) readiness: Readiness,
     /// The OpenAPI document, rendered once.
     pub(crate) openapi: String,
@@ -70,6 +72,7 @@ pub fn router(gateway: Gateway) -> Router {
     let document = openapi::document(&table::endpoints());
     let shared = Arc::new(Shared {
         slots: Semaphore::new(limits.requests_max),
+        rates: RateLimiter::new(),
         readiness: Readiness::default(),
         docs: DocsPage::render(&document),
         openapi: openapi::text(&document),

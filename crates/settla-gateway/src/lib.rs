@@ -24,6 +24,7 @@ mod limits;
 mod observe;
 mod openapi;
 mod problem;
+mod rate_limit;
 mod request_id;
 pub mod sample;
 mod serve;

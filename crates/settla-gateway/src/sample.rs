@@ -4,9 +4,10 @@
 use settla_domain::id::{
     BatchId, DeliveryId, EndpointId, EventId, KeyId, PostingId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId,
 };
-use settla_port::caller::{FeeView, LimitView, Me, Scope};
+use settla_port::caller::{FeeView, LimitView, Me, RateLimitView, Scope};
 use settla_port::ledger::{LedgerAccount, PostingView};
 use settla_port::quote::{AmountView, PriceView, QuoteView, RateView};
+use settla_port::rate_limit::RateLimits;
 use settla_port::transfer::{BeneficiaryView, TransferEvent, TransferView};
 use settla_port::treasury::{PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{AttemptView, DeliveryView, EndpointView};
@@ -220,5 +221,6 @@ pub fn me(scopes: &[Scope]) -> Me {
             per_day: "100000.00".into(),
             pending: "50000.00".into(),
         }],
+        rate_limits: RateLimitView::all(&RateLimits::default()),
     }
 }

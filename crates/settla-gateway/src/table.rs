@@ -8,6 +8,7 @@ use settla_domain::transfer::TransferState;
 use settla_port::caller::Scope;
 use settla_port::page::PAGE_SIZE_MAX;
 use settla_port::quote::CreateQuote;
+use settla_port::rate_limit::RateClass;
 use settla_port::transfer::CreateTransfer;
 use settla_port::treasury::{CreateTopup, CreateWithdrawal};
 use settla_port::webhook::CreateEndpoint;
@@ -80,6 +81,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 fn quote_rows() -> Vec<Endpoint> {
     vec![
         endpoint(POST, "/v1/quotes", Access::Key(Scope::Quotes), quotes::create)
+            .counts_as(RateClass::Quotes)
             .named("createQuote", "Quotes", "Price a transfer")
             .about("Give exactly one of `source_amount` and `destination_amount`. The quote is bound to its amounts and currencies, expires, and can be used once.")
             .takes::<CreateQuote>(example::QUOTE)
@@ -100,6 +102,7 @@ fn quote_rows() -> Vec<Endpoint> {
 fn transfer_rows() -> Vec<Endpoint> {
     vec![
         endpoint(POST, "/v1/transfers", Access::Key(Scope::Transfers), transfers::create)
+            .counts_as(RateClass::Transfers)
             .named("createTransfer", "Transfers", "Start a transfer")
             .about("Uses up a quote and sets its debit aside in the same step, or is refused and changes nothing.")
             .takes::<CreateTransfer>(example::TRANSFER)
@@ -128,6 +131,7 @@ fn transfer_rows() -> Vec<Endpoint> {
             .query(PAGE)
             .gives(OK, Content::page(&sample::event())),
         endpoint(POST, "/v1/transfers/{id}/cancel", Access::Key(Scope::Transfers), transfers::cancel)
+            .counts_as(RateClass::Transfers)
             .named("cancelTransfer", "Transfers", "Cancel a transfer")
             .about("Possible until the on-ramp may have been instructed; after that 409 `not_cancellable`.")
             .gives(OK, Content::one(&sample::cancelled_transfer())),
@@ -137,9 +141,11 @@ fn transfer_rows() -> Vec<Endpoint> {
 fn treasury_rows() -> Vec<Endpoint> {
     vec![
         endpoint(GET, "/v1/treasury/positions", Access::Key(Scope::Read), treasury::positions)
+            .counts_as(RateClass::TreasuryReads)
             .named("listPositions", "Treasury", "List positions in all currencies")
             .gives(OK, Content::list(&sample::position())),
         endpoint(GET, "/v1/treasury/positions/{currency}", Access::Key(Scope::Read), treasury::position)
+            .counts_as(RateClass::TreasuryReads)
             .named("getPosition", "Treasury", "Get the position in one currency")
             .gives(OK, Content::one(&sample::position())),
         endpoint(POST, "/v1/treasury/topups", Access::Key(Scope::Treasury), treasury::create_topup)
@@ -149,6 +155,7 @@ fn treasury_rows() -> Vec<Endpoint> {
             .gives(CREATED, Content::one(&sample::topup()))
             .refuses(&[Refusal::TenantNotActive, Refusal::CorridorNotOffered, Refusal::AmountOutOfRange]),
         endpoint(GET, "/v1/treasury/topups", Access::Key(Scope::Read), treasury::topups)
+            .counts_as(RateClass::TreasuryReads)
             .named("listTopups", "Treasury", "List top-ups, newest first")
             .query(PAGE)
             .gives(OK, Content::page(&sample::topup())),
@@ -164,6 +171,7 @@ fn treasury_rows() -> Vec<Endpoint> {
                 Refusal::ReferenceUsed,
             ]),
         endpoint(GET, "/v1/treasury/withdrawals", Access::Key(Scope::Read), treasury::withdrawals)
+            .counts_as(RateClass::TreasuryReads)
             .named("listWithdrawals", "Treasury", "List withdrawals, newest first")
             .query(PAGE)
             .gives(OK, Content::page(&sample::withdrawal())),
@@ -173,12 +181,15 @@ fn treasury_rows() -> Vec<Endpoint> {
 fn ledger_rows() -> Vec<Endpoint> {
     vec![
         endpoint(GET, "/v1/ledger/accounts", Access::Key(Scope::Read), ledger::accounts)
+            .counts_as(RateClass::TreasuryReads)
             .named("listLedgerAccounts", "Ledger", "List your ledger accounts")
             .gives(OK, Content::list(&sample::ledger_account())),
         endpoint(GET, "/v1/ledger/accounts/{id}", Access::Key(Scope::Read), ledger::account)
+            .counts_as(RateClass::TreasuryReads)
             .named("getLedgerAccount", "Ledger", "Get a ledger account")
             .gives(OK, Content::one(&sample::ledger_account())),
         endpoint(GET, "/v1/ledger/postings", Access::Key(Scope::Read), ledger::postings)
+            .counts_as(RateClass::TreasuryReads)
             .named("listPostings", "Ledger", "List postings, newest first")
             .query(POSTING_PAGE)
             .gives(OK, Content::page(&sample::posting())),

@@ -1,5 +1,6 @@
 //! Who is calling, and what a mutation carries besides its body.
 
+use crate::rate_limit::{RateClass, RateLimits};
 use serde::Serialize;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::tenant::TenantNo;
@@ -58,12 +59,19 @@ pub struct Caller {
     tenant: TenantNo,
     environment: Environment,
     scopes: Vec<Scope>,
+    rate_limits: RateLimits,
 }
 
 impl Caller {
     /// For the implementation of `authenticate` alone.
-    pub fn from_authentication(key: KeyId, tenant: TenantNo, environment: Environment, scopes: Vec<Scope>) -> Self {
-        Self { key, tenant, environment, scopes }
+    pub fn from_authentication(
+        key: KeyId,
+        tenant: TenantNo,
+        environment: Environment,
+        scopes: Vec<Scope>,
+        rate_limits: RateLimits,
+    ) -> Self {
+        Self { key, tenant, environment, scopes, rate_limits }
     }
 
     /// The key that was presented.
@@ -89,6 +97,11 @@ impl Caller {
     /// All scopes of the key.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    /// What the tenant may ask in a minute.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.rate_limits
     }
 }
 
@@ -136,6 +149,26 @@ pub struct Me {
     pub fees: Vec<FeeView>,
     /// The tenant's limits by source currency.
     pub limits: Vec<LimitView>,
+    /// Requests that the tenant may make in a minute.
+    pub rate_limits: Vec<RateLimitView>,
+}
+
+/// Requests a minute of one class, over all keys of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RateLimitView {
+    /// The class, as in the `RateLimit` field.
+    #[schema(value_type = String, example = "quotes")]
+    pub class: RateClass,
+    /// Requests in any minute.
+    #[schema(example = 1000)]
+    pub per_minute: u32,
+}
+
+impl RateLimitView {
+    /// All classes.
+    pub fn all(limits: &RateLimits) -> Vec<Self> {
+        RateClass::ALL.iter().map(|class| Self { class: *class, per_minute: limits.of(*class) }).collect()
+    }
 }
 
 /// Fees in one source currency.

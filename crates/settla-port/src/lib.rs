@@ -9,6 +9,7 @@ pub mod error;
 pub mod ledger;
 pub mod page;
 pub mod quote;
+pub mod rate_limit;
 pub mod transfer;
 pub mod treasury;
 pub mod webhook;

@@ -8,7 +8,7 @@ use settla_domain::limit::Limits;
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -28,6 +28,34 @@ pub struct NewTenant<'a> {
     pub actor: &'a str,
 }
 
+/// Requests a minute by class, where other than usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateOverrides {
+    /// Making quotes.
+    pub quotes: Option<u32>,
+    /// Starting and cancelling transfers.
+    pub transfers: Option<u32>,
+    /// Reading positions, top-ups, withdrawals and the ledger.
+    pub treasury_reads: Option<u32>,
+    /// Everything else.
+    pub other: Option<u32>,
+}
+
+impl RateOverrides {
+    pub(crate) fn of(row: &PgRow) -> Result<Self, StoreError> {
+        let read = |column: &'static str| -> Result<Option<u32>, StoreError> {
+            let value: Option<i32> = row.try_get(column)?;
+            value.map(|v| u32::try_from(v).map_err(|_| StoreError::Corrupt(column))).transpose()
+        };
+        Ok(Self {
+            quotes: read("quotes_per_minute")?,
+            transfers: read("transfers_per_minute")?,
+            treasury_reads: read("treasury_reads_per_minute")?,
+            other: read("other_per_minute")?,
+        })
+    }
+}
+
 /// A tenant as an operator lists it.
 #[derive(Debug, Clone)]
 pub struct TenantRow {
@@ -41,6 +69,8 @@ pub struct TenantRow {
     pub name: String,
     /// Status.
     pub status: String,
+    /// Requests a minute, where other than usual.
+    pub rate_limits: RateOverrides,
 }
 
 /// Sets a tenant up, active. `wrap` is given the new number and returns the tenant's wrapped DEK.
@@ -125,6 +155,32 @@ async fn audit(
     Ok(())
 }
 
+/// Changes how many requests a minute a tenant may make: every class, so that `None` is the usual limit again.
+/// Counts from the next look-up of a key on.
+pub async fn set_rate_limits(
+    operator: &PgPool,
+    tenant: TenantNo,
+    limits: &RateOverrides,
+    actor: &str,
+) -> Result<(), StoreError> {
+    let bound =
+        |limit: Option<u32>| limit.map(|l| i32::try_from(l).map_err(|_| StoreError::Corrupt("rate limit"))).transpose();
+    let mut tx = operator.begin().await?;
+    sqlx::query(
+        "UPDATE tenants SET quotes_per_minute = $2, transfers_per_minute = $3, treasury_reads_per_minute = $4,
+             other_per_minute = $5 WHERE tenant = $1",
+    )
+    .bind(tenant_i32(tenant))
+    .bind(bound(limits.quotes)?)
+    .bind(bound(limits.transfers)?)
+    .bind(bound(limits.treasury_reads)?)
+    .bind(bound(limits.other)?)
+    .execute(&mut *tx)
+    .await?;
+    audit(&mut tx, tenant, actor, "tenant.rate_limits", &format!("{limits:?}")).await?;
+    Ok(tx.commit().await?)
+}
+
 /// The tenant of this short name.
 pub async fn find_tenant(operator: &PgPool, slug: &str) -> Result<Option<TenantRow>, StoreError> {
     Ok(tenants(operator).await?.into_iter().find(|t| t.slug == slug))
@@ -132,9 +188,7 @@ pub async fn find_tenant(operator: &PgPool, slug: &str) -> Result<Option<TenantR
 
 /// All tenants.
 pub async fn tenants(operator: &PgPool) -> Result<Vec<TenantRow>, StoreError> {
-    let rows = sqlx::query("SELECT tenant, public_id, slug, name, status FROM tenants ORDER BY tenant")
-        .fetch_all(operator)
-        .await?;
+    let rows = sqlx::query("SELECT * FROM tenants ORDER BY tenant").fetch_all(operator).await?;
     rows.iter()
         .map(|r| {
             Ok(TenantRow {
@@ -143,6 +197,7 @@ pub async fn tenants(operator: &PgPool) -> Result<Vec<TenantRow>, StoreError> {
                 slug: r.try_get("slug")?,
                 name: r.try_get("name")?,
                 status: r.try_get("status")?,
+                rate_limits: RateOverrides::of(r)?,
             })
         })
         .collect()

@@ -38,6 +38,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    be_quiet_when_nobody_reads();
     settla_rails::http::install_tls_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -65,4 +66,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `settla demo | head` ends the command, which cleans up as after any panic, but is no defect to tell of.
+fn be_quiet_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let broken_pipe = info
+            .payload_as_str()
+            .is_some_and(|why| why.starts_with("failed printing to") && why.contains("Broken pipe"));
+        if !broken_pipe {
+            usual(info);
+        }
+    }));
 }

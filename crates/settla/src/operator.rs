@@ -8,7 +8,7 @@ use settla_domain::id::{KeyId, TenantId};
 use settla_domain::limit::Limits;
 use settla_domain::money::Currency;
 use settla_port::caller::Scope;
-use settla_store::operator::{self as store, NewKey, NewTenant, TenantRow};
+use settla_store::operator::{self as store, NewKey, NewTenant, RateOverrides, TenantRow};
 use settla_store::{Store, StoreConfig};
 use settla_vault::{ApiKey, Environment, KeyHasher, MasterKey};
 use std::path::PathBuf;
@@ -33,12 +33,41 @@ enum TenantCommand {
         /// Name for people.
         name: String,
     },
+    /// Change how many requests a minute a tenant may make. What is not named gets the usual number again.
+    Limit {
+        /// The tenant's short name.
+        tenant: String,
+        #[command(flatten)]
+        limits: RateArgs,
+    },
     /// List tenants.
     List {
         /// For machines.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Requests a minute by class.
+#[derive(clap::Args)]
+struct RateArgs {
+    /// Quotes made [usually 1,000].
+    #[arg(long, value_parser = per_minute())]
+    quotes: Option<u32>,
+    /// Transfers started or cancelled [usually 500].
+    #[arg(long, value_parser = per_minute())]
+    transfers: Option<u32>,
+    /// Positions, top-ups, withdrawals and ledger read [usually 2,000].
+    #[arg(long, value_parser = per_minute())]
+    treasury_reads: Option<u32>,
+    /// Everything else [usually 1,000].
+    #[arg(long, value_parser = per_minute())]
+    other: Option<u32>,
+}
+
+/// What a limit of requests a minute can be.
+pub(crate) fn per_minute() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=10_000_000)
 }
 
 /// Options of `settla key`.
@@ -111,7 +140,14 @@ pub(crate) async fn create_tenant(
     let number =
         store::create_tenant(&db.operator, &new, |number| master.wrap(&settla_vault::Dek::generate(), number.0))
             .await?;
-    Ok(TenantRow { number, id, slug: slug.to_owned(), name: name.to_owned(), status: "active".to_owned() })
+    Ok(TenantRow {
+        number,
+        id,
+        slug: slug.to_owned(),
+        name: name.to_owned(),
+        status: "active".to_owned(),
+        rate_limits: RateOverrides::default(),
+    })
 }
 
 /// Makes a key with every scope but personal data.
@@ -157,6 +193,11 @@ async fn open(home: &Home) -> Result<Store, Failure> {
     Ok(store)
 }
 
+async fn find_tenant(db: &Store, slug: &str) -> Result<TenantRow, Failure> {
+    let row = store::find_tenant(&db.operator, slug).await?;
+    row.ok_or_else(|| Failure::new(format!("no tenant {slug}")).try_next("see `settla tenant list`"))
+}
+
 fn actor() -> String {
     format!("cli:{}", std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()))
 }
@@ -172,12 +213,28 @@ pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
             })?;
             println!("{} {}\nnext: settla key create {slug}", ui::green("created"), tenant.id);
         }
+        TenantCommand::Limit { tenant, limits } => {
+            let row = find_tenant(&db, &tenant).await?;
+            let RateArgs { quotes, transfers, treasury_reads, other } = limits;
+            let limits = RateOverrides { quotes, transfers, treasury_reads, other };
+            store::set_rate_limits(&db.operator, row.number, &limits, &actor()).await?;
+            println!("{} from the next request on", ui::green("changed"));
+        }
         TenantCommand::List { json } => {
             let rows = store::tenants(&db.operator).await?;
             if json {
                 let rows: Vec<_> = rows
                     .iter()
-                    .map(|t| serde_json::json!({"id": t.id, "slug": t.slug, "name": t.name, "status": t.status}))
+                    .map(|t| {
+                        let r = &t.rate_limits;
+                        serde_json::json!({
+                            "id": t.id, "slug": t.slug, "name": t.name, "status": t.status,
+                            "requests_per_minute": {
+                                "quotes": r.quotes, "transfers": r.transfers,
+                                "treasury_reads": r.treasury_reads, "other": r.other,
+                            },
+                        })
+                    })
                     .collect();
                 println!("{}", serde_json::Value::Array(rows));
             } else {
@@ -197,9 +254,7 @@ pub async fn key(args: KeyArgs) -> Result<(), Failure> {
     let db = open(&home).await?;
     match args.command {
         KeyCommand::Create { tenant, name } => {
-            let row = store::find_tenant(&db.operator, &tenant).await?;
-            let row =
-                row.ok_or_else(|| Failure::new(format!("no tenant {tenant}")).try_next("see `settla tenant list`"))?;
+            let row = find_tenant(&db, &tenant).await?;
             let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
             let (id, key) = create_key(&db, &hasher, &row, Environment::Test, &name, &actor()).await?;
             println!("{}  {id}\n{}", ui::bold(key.expose()), ui::dim("This is the only time that the key is shown."));

@@ -6,6 +6,7 @@ use common::{Fixture, minor, positions, program};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use settla::local::{Amount, Receiver, System};
+use settla_devkit::TestFolder;
 use std::collections::HashSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -167,6 +168,35 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_tenant_gets_no_more_through_than_was_agreed() {
+    let fixture = Fixture::start("rate", &[]).await;
+    let limit = async |options: &[&str]| {
+        let mut command = tokio::process::Command::new(program());
+        command.args(["tenant", "limit", "acme"]).args(options).arg("--dir").arg(fixture.system.dir());
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (client, other) = (fixture.system.client(0).unwrap(), fixture.system.client(1).unwrap());
+    limit(&["--quotes", "3", "--transfers", "1"]).await;
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        let quote = client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap();
+        codes.push((quote.status, quote.code().to_owned()));
+    }
+    assert_eq!(codes.iter().filter(|(status, _)| *status == 201).count(), 3, "{codes:?}");
+    assert_eq!(codes[3], (429, "rate_limited".to_owned()));
+    // Not the other classes, nor the other tenant, and the key's owner can see what holds.
+    let me = client.get("/v1/me").await.unwrap().success().unwrap();
+    let shown: Vec<_> = me["rate_limits"].as_array().unwrap().iter().map(|l| l["per_minute"].as_u64()).collect();
+    assert_eq!(shown, [Some(3), Some(1), Some(2_000), Some(1_000)]);
+    other.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
+    // The usual limits again, at once.
+    limit(&[]).await;
+    client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn two_processes_share_a_database_and_one_takes_over() {
     let mut fixture = Fixture::start("two", &[]).await;
     let second =
@@ -217,4 +247,23 @@ async fn a_different_hmac_secret_does_not_start() {
     std::fs::write(&file, good).unwrap();
     fixture.system.restart_platform().await.unwrap_or_else(|failure| panic!("{failure}"));
     fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_running() {
+    let folder = TestFolder::new("taken").unwrap();
+    let dir = folder.path().join("system");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = tokio::process::Command::new(program())
+        .args(["dev", "--port", &taken.local_addr().unwrap().port().to_string(), "--dir"])
+        .arg(&dir)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("choose another port with --port"), "{said}");
+    for lock in ["postgres/postgres.lock", "chain/anvil.lock", "sandbox/sandbox.lock"] {
+        // A part holds its lock for as long as it lives.
+        std::fs::File::open(dir.join(lock)).unwrap().try_lock().unwrap_or_else(|error| panic!("{lock}: {error}"));
+    }
 }

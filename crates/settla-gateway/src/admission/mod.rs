@@ -1,4 +1,4 @@
-//! What stands before every handler: load, time, key, scope, query, idempotency key. In this order, so that an
+//! What stands before every handler: load, time, key, rate, scope, query, idempotency key. In this order, so that an
 //! unauthenticated caller learns nothing of what a request should have looked like.
 
 mod idempotency;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use settla_port::rate_limit::RateClass;
 use tokio::time::timeout;
 
 pub(crate) use idempotency::{HEADER as IDEMPOTENCY_KEY, IdempotencyKey, fingerprint};
@@ -26,6 +27,7 @@ use crate::problem::Problem;
 pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
     pub(crate) access: Access,
+    pub(crate) class: RateClass,
     pub(crate) query: &'static [Param],
 }
 
@@ -51,11 +53,28 @@ pub(crate) async fn bound(State(gate): State<Gate>, request: Request, next: Next
 
 /// Lets in what the row allows, and hands on what was learned on the way.
 pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    if let Access::Key(scope) = gate.access {
-        let session = Session::open(&gate.shared.gateway, request.headers()).await?;
-        session.require(scope)?;
+    let Access::Key(scope) = gate.access else {
+        return proceed(&gate, request, next).await;
+    };
+    let session = Session::open(&gate.shared.gateway, request.headers()).await?;
+    let caller = &session.caller;
+    let limit = caller.rate_limits().of(gate.class);
+    let standing = gate.shared.rates.take(caller.environment(), caller.tenant(), gate.class, limit);
+    let answer = if !standing.admitted {
+        Err(Problem::rate_limited(gate.class.name(), standing.frees_in_s))
+    } else if let Err(forbidden) = session.require(scope) {
+        Err(forbidden)
+    } else {
         request.extensions_mut().insert(session);
-    }
+        proceed(&gate, request, next).await
+    };
+    // Whatever the answer, it tells how the tenant stands.
+    let mut response = answer.into_response();
+    standing.write(response.headers_mut());
+    Ok(response)
+}
+
+async fn proceed(gate: &Gate, mut request: Request, next: Next) -> Result<Response, Problem> {
     let query = Query::strict(request.uri(), gate.query)?;
     request.extensions_mut().insert(query);
     if matches!(gate.access, Access::Key(_)) && is_mutation(request.method()) {

@@ -88,6 +88,7 @@ fn responses(endpoint: &Endpoint, components: &mut Components) -> Map<String, Va
     if let Access::Key(_) = endpoint.access {
         add(&problems::UNAUTHENTICATED);
         add(&problems::FORBIDDEN);
+        add(&problems::RATE_LIMITED);
     }
     if endpoint.access == Access::Signed {
         add(&problems::BAD_SIGNATURE);
@@ -120,6 +121,9 @@ fn responses(endpoint: &Endpoint, components: &mut Components) -> Map<String, Va
             && !matches!(content, Content::Nothing)
         {
             headers.insert("Idempotent-Replayed".into(), header_reference("IdempotentReplayed"));
+        }
+        if let Access::Key(_) = endpoint.access {
+            headers.extend(problems::rate_headers());
         }
         if endpoint.docs.located {
             headers.insert("Location".into(), header_reference("Location"));

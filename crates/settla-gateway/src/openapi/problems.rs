@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::schema::{Components, header_reference, reference};
-use crate::problem::TYPE_BASE;
+use crate::problem::{QUOTA_EXCEEDED, TYPE_BASE};
 
 /// An error response of the document.
 pub(super) struct ErrorDoc {
@@ -102,6 +102,16 @@ pub(super) const REFUSED: ErrorDoc = doc(
     "this Idempotency-Key was used for a different request",
     "A business rule says no. Nothing has changed.",
 );
+pub(super) const RATE_LIMITED: ErrorDoc = ErrorDoc {
+    header: Some("Retry-After"),
+    ..doc(
+        "RateLimited",
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        "More requests of the class `quotes` than you may make in a minute.",
+        "More requests than the tenant may make in a minute; `violated-policies` names the class.",
+    )
+};
 pub(super) const INTERNAL: ErrorDoc = doc(
     "InternalError",
     StatusCode::INTERNAL_SERVER_ERROR,
@@ -127,7 +137,7 @@ pub(super) const TIMEOUT: ErrorDoc = doc(
     "The outcome is not known; repeat the request with the same Idempotency-Key.",
 );
 
-const ALL: [&ErrorDoc; 13] = [
+const ALL: [&ErrorDoc; 14] = [
     &BAD_REQUEST,
     &UNAUTHENTICATED,
     &FORBIDDEN,
@@ -138,6 +148,7 @@ const ALL: [&ErrorDoc; 13] = [
     &BODY_TOO_LARGE,
     &UNSUPPORTED_MEDIA_TYPE,
     &REFUSED,
+    &RATE_LIMITED,
     &INTERNAL,
     &UNAVAILABLE,
     &TIMEOUT,
@@ -150,7 +161,7 @@ pub(super) fn register(components: &mut Components) {
         "description": "An error (RFC 9457). Programs look at `code`.",
         "required": ["type", "title", "status", "code", "detail", "request_id"],
         "properties": {
-            "type": { "type": "string", "format": "uri", "description": "What kind of problem; ends in the code." },
+            "type": { "type": "string", "format": "uri", "description": "What kind of problem." },
             "title": { "type": "string", "description": "The same for every problem of this code." },
             "status": { "type": "integer", "description": "The HTTP status." },
             "code": { "type": "string", "description": "Stable.", "pattern": "^[a-z0-9_]+$" },
@@ -159,6 +170,9 @@ pub(super) fn register(components: &mut Components) {
             "field": {
                 "type": "string",
                 "description": "The header, parameter or field it is about; fields as JSON pointers without the leading slash.",
+            },
+            "violated-policies": {
+                "type": "array", "items": { "type": "string" }, "description": "Of `rate_limited` alone.",
             },
             "dependencies": { "type": "array", "items": { "type": "object" }, "description": "Of `not_ready` alone." },
         },
@@ -183,6 +197,9 @@ impl ErrorDoc {
         if let Some(name) = self.header {
             headers.insert(name.into(), header_reference(&name.replace('-', "")));
         }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.extend(rate_headers());
+        }
         let mut example = json!({
             "type": format!("{TYPE_BASE}{}", self.code),
             "title": crate::problem::title(self.code),
@@ -191,6 +208,10 @@ impl ErrorDoc {
             "detail": self.detail,
             "request_id": "req_01939d2a7f0e7c4e9a53a1c2b3d4e5f6",
         });
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            example["type"] = QUOTA_EXCEEDED.into();
+            example["violated-policies"] = json!(["quotes"]);
+        }
         if self.status == StatusCode::BAD_REQUEST {
             example["field"] = "beneficiary/name".into();
         }
@@ -200,6 +221,12 @@ impl ErrorDoc {
             "content": { "application/problem+json": { "schema": reference("Problem"), "example": example } },
         })
     }
+}
+
+/// How a tenant stands with its requests a minute.
+pub(super) fn rate_headers() -> [(String, Value); 2] {
+    [("RateLimit", "RateLimit"), ("RateLimit-Policy", "RateLimitPolicy")]
+        .map(|(name, component)| (name.to_owned(), header_reference(component)))
 }
 
 /// The shared response headers.
@@ -213,6 +240,8 @@ pub(super) fn headers() -> Value {
         },
         "Location": text("The path of what was made."),
         "WWWAuthenticate": text("RFC 6750."),
+        "RateLimit": text("How many requests of which class are left (`r`), and when the next place comes free (`t`, seconds)."),
+        "RateLimitPolicy": text("Requests (`q`) of a class in a window (`w`, seconds)."),
         "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 0 } },
     })
 }

@@ -19,6 +19,9 @@ pub(crate) use render::{render, title};
 /// Where problem types are explained; the code follows.
 pub(crate) const TYPE_BASE: &str = "https://docs.settla.dev/problems/";
 
+/// The registered type of [`Problem::rate_limited`].
+pub(crate) const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// An error answer. `code` is for programs, `detail` for people.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -31,6 +34,8 @@ pub(crate) struct Problem {
 /// What few problems have.
 #[derive(Debug, Clone, Default)]
 struct More {
+    /// A registered problem type, instead of one of ours.
+    kind: Option<&'static str>,
     field: Option<String>,
     retry_after_s: Option<u32>,
     challenge: Option<Cow<'static, str>>,
@@ -77,6 +82,18 @@ impl Problem {
     pub(crate) fn unavailable(code: &'static str, detail: &'static str, retry_after_s: u32) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.more().retry_after_s = Some(retry_after_s);
+        problem
+    }
+
+    /// More requests of a class than the tenant may make in a minute. The type is the one registered by
+    /// draft-ietf-httpapi-ratelimit-headers.
+    pub(crate) fn rate_limited(class: &'static str, retry_after_s: u64) -> Self {
+        let detail = format!("More requests of the class `{class}` than you may make in a minute.");
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            .with("violated-policies", Value::from(vec![class]));
+        let more = problem.more();
+        more.kind = Some(QUOTA_EXCEEDED);
+        more.retry_after_s = Some(u32::try_from(retry_after_s.max(1)).unwrap_or(u32::MAX));
         problem
     }
 

@@ -38,7 +38,8 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
 fn document(problem: Problem, request_id: &RequestId) -> Value {
     let more = problem.more.map(|more| *more).unwrap_or_default();
     let mut members = Map::new();
-    members.insert("type".into(), format!("{TYPE_BASE}{}", problem.code).into());
+    let kind = more.kind.map_or_else(|| format!("{TYPE_BASE}{}", problem.code), str::to_owned);
+    members.insert("type".into(), kind.into());
     members.insert("title".into(), title(&problem.code).into());
     members.insert("status".into(), problem.status.as_u16().into());
     members.insert("code".into(), problem.code.into());

@@ -3,7 +3,7 @@
 use super::{Server, from_store};
 use settla_domain::money::Money;
 use settla_domain::tenant::TenantStatus;
-use settla_port::caller::{Caller, FeeView, LimitView, Me};
+use settla_port::caller::{Caller, FeeView, LimitView, Me, RateLimitView};
 use settla_port::error::PortError;
 use settla_store::read;
 
@@ -40,5 +40,6 @@ pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError
         scopes: caller.scopes().to_vec(),
         fees: fees.collect(),
         limits: limits.collect(),
+        rate_limits: RateLimitView::all(caller.rate_limits()),
     })
 }

@@ -3,6 +3,8 @@
 use super::{Server, from_store};
 use settla_port::caller::{Caller, Scope};
 use settla_port::error::PortError;
+use settla_port::rate_limit::RateLimits;
+use settla_store::operator::RateOverrides;
 use settla_store::read;
 use settla_vault::ApiKey;
 
@@ -17,8 +19,19 @@ pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller
             read::find_api_key(&server.store.app, hash.as_bytes(), environment.as_str()).await.map_err(from_store)?;
         if let Some(found) = found {
             let scopes = found.scopes.iter().filter_map(|name| Scope::from_name(name)).collect();
-            return Ok(Caller::from_authentication(found.id, found.tenant, environment, scopes));
+            let limits = rate_limits(&found.rate_limits);
+            return Ok(Caller::from_authentication(found.id, found.tenant, environment, scopes, limits));
         }
     }
     Err(PortError::Unauthenticated)
+}
+
+fn rate_limits(agreed: &RateOverrides) -> RateLimits {
+    let usual = RateLimits::default();
+    RateLimits {
+        quotes: agreed.quotes.unwrap_or(usual.quotes),
+        transfers: agreed.transfers.unwrap_or(usual.transfers),
+        treasury_reads: agreed.treasury_reads.unwrap_or(usual.treasury_reads),
+        other: agreed.other.unwrap_or(usual.other),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::batch::tenant_terms;
+use crate::operator::RateOverrides;
 use crate::row::{tenant, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{KeyId, TenantId};
@@ -18,17 +19,23 @@ pub struct KeyMatch {
     pub tenant: TenantNo,
     /// Scopes.
     pub scopes: Vec<String>,
+    /// What was agreed instead of the usual limits.
+    pub rate_limits: RateOverrides,
 }
 
 /// Looks a key up by its hash.
 pub async fn find_api_key(app: &PgPool, hash: &[u8], environment: &str) -> Result<Option<KeyMatch>, StoreError> {
-    let row = sqlx::query("SELECT id, tenant, scopes FROM find_api_key($1, $2)")
-        .bind(hash)
-        .bind(environment)
-        .fetch_optional(app)
-        .await?;
-    row.map(|r| Ok(KeyMatch { id: KeyId(r.try_get("id")?), tenant: tenant(&r)?, scopes: r.try_get("scopes")? }))
-        .transpose()
+    let row =
+        sqlx::query("SELECT * FROM find_api_key($1, $2)").bind(hash).bind(environment).fetch_optional(app).await?;
+    row.map(|r| {
+        Ok(KeyMatch {
+            id: KeyId(r.try_get("id")?),
+            tenant: tenant(&r)?,
+            scopes: r.try_get("scopes")?,
+            rate_limits: RateOverrides::of(&r)?,
+        })
+    })
+    .transpose()
 }
 
 /// A tenant with what was agreed.

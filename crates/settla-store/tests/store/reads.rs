@@ -9,6 +9,7 @@ use settla_domain::account::{AccountId, AccountKind};
 use settla_domain::id::KeyId;
 use settla_domain::money::Currency;
 use settla_domain::transfer::TransferState;
+use settla_store::operator::RateOverrides;
 use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
 use settla_store::{Store, books, operator};
 use sqlx::{Connection, PgConnection};
@@ -155,6 +156,17 @@ async fn a_key_is_found_while_it_and_its_tenant_are_good() {
     assert!(!operator::revoke_key(&store.operator, one.key, "test").await.unwrap());
     assert!(!operator::revoke_key(&store.operator, KeyId(Uuid::now_v7()), "test").await.unwrap());
     assert_eq!(find(&one, "test").await, None);
+
+    let limits = async || read::find_api_key(&store.app, &two.key_hash, "test").await.unwrap().unwrap().rate_limits;
+    assert_eq!(limits().await, RateOverrides::default());
+    let agreed = RateOverrides { quotes: Some(7), other: Some(9), ..RateOverrides::default() };
+    operator::set_rate_limits(&store.operator, two.tenant, &agreed, "test").await.unwrap();
+    assert_eq!(limits().await, agreed);
+    assert_eq!(operator::find_tenant(&store.operator, "two").await.unwrap().unwrap().rate_limits, agreed);
+    assert_eq!(
+        operator::find_tenant(&store.operator, "one").await.unwrap().unwrap().rate_limits,
+        RateOverrides::default()
+    );
 
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
     let mut change = async |statement: &str| {

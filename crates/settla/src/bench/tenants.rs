@@ -11,9 +11,17 @@ use serde_json::json;
 use settla_domain::limit::Limits;
 use settla_domain::money::{Currency, Money};
 use settla_store::Store;
+use settla_store::operator::{RateOverrides, set_rate_limits};
 use settla_vault::{Environment, KeyHasher};
 use std::time::Duration;
 
+/// Rate limits are on, as for everybody; these tenants have an agreement.
+const UNHINDERED: RateOverrides = RateOverrides {
+    quotes: Some(1_000_000),
+    transfers: Some(1_000_000),
+    treasury_reads: Some(1_000_000),
+    other: Some(1_000_000),
+};
 const ACTOR: &str = "settla bench";
 /// How long the top-ups may take to be credited.
 const FUNDED_WITHIN: Duration = Duration::from_secs(60);
@@ -42,6 +50,7 @@ pub(super) async fn set_up(args: &Args, system: &System, db: &Store, hooks: &Hoo
     for number in 0..args.tenants {
         let slug = format!("bench-{number}");
         let tenant = operator::create_tenant(db, &master, &slug, &slug, &terms, ACTOR).await?;
+        set_rate_limits(&db.operator, tenant.number, &UNHINDERED, ACTOR).await?;
         let (_, key) = operator::create_key(db, &hasher, &tenant, Environment::Test, "bench", ACTOR).await?;
         let client = shared.with_key(key.expose());
         let endpoint = json!({ "url": hooks.url(clients.len()), "events": EVENTS });

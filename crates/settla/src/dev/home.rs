@@ -68,6 +68,11 @@ impl Home {
         Ok(home)
     }
 
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A folder inside.
     pub fn at(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -10,13 +10,20 @@ mod parts;
 mod seed;
 
 use crate::failure::Failure;
+use crate::operator::per_minute;
 use crate::{logging, platform};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::platform::Running;
 pub use home::Home;
+use home::TenantCredentials;
 pub(crate) use parts::{BLOCK_TIME, DEPTH};
 use parts::{Parts, Tuning};
+
+/// How long the sandbox may take to learn where its events go.
+const INTRODUCED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Options of `settla dev`.
 #[derive(clap::Args)]
@@ -36,6 +43,9 @@ pub struct Args {
     /// Of a thousand orders, so many never get an answer.
     #[arg(long, default_value_t = 0)]
     unknown_permille: u16,
+    /// Requests a minute that each seeded tenant may make, of every class, instead of what it has.
+    #[arg(long, value_parser = per_minute())]
+    requests_per_minute: Option<u32>,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -43,20 +53,18 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let home = Home::open(&args.dir)?;
     logging::to_file(&home.log())?;
     let begun = std::time::Instant::now();
-    let tuning = Tuning { latency_ms: args.latency_ms, unknown_permille: args.unknown_permille };
     let user = home.join()?;
-    let (parts, running, tenants) = {
-        // One process at a time brings things up: the chain's first transactions must come in their order.
-        let _turn = home.turn().await?;
-        let parts = Parts::start(&home, tuning).await?;
-        let port = if args.port == 0 { settla_devkit::ports::free_port()? } else { args.port };
-        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let running = platform::start(parts.platform(&home, local(port), local(0))?).await?;
-        parts.fund_wallet(running.wallet).await?;
-        let tenants = seed::tenants(&home, &parts, running.api).await?;
-        (parts, running, tenants)
+    let system = match bring_up(&home, &args).await {
+        Ok(system) => system,
+        Err(failure) => {
+            // Nobody is there to stop what has been started already.
+            if home.leave(user)? {
+                settla_devkit::stop_recorded(home.dir())?;
+            }
+            return Err(failure);
+        }
     };
-    let facts = banner::facts(&home, &parts, &running, &tenants);
+    let facts = banner::facts(&home, &system.parts, &system.platform, &system.tenants);
     home.write_facts(&facts)?;
     if args.json {
         println!("{facts}");
@@ -64,9 +72,35 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         banner::print(&facts, begun.elapsed());
     }
     platform::stopped().await;
-    running.shutdown().await;
+    system.platform.shutdown().await;
     if home.leave(user)? {
-        parts.stop().await?;
+        system.parts.stop().await?;
     }
     Ok(())
+}
+
+struct System {
+    parts: Parts,
+    platform: Running,
+    tenants: Vec<TenantCredentials>,
+}
+
+async fn bring_up(home: &Home, args: &Args) -> Result<System, Failure> {
+    // One process at a time brings things up: the chain's first transactions must come in their order.
+    let _turn = home.turn().await?;
+    let tuning = Tuning { latency_ms: args.latency_ms, unknown_permille: args.unknown_permille };
+    let parts = Parts::start(home, tuning).await?;
+    let port = if args.port == 0 { settla_devkit::ports::free_port()? } else { args.port };
+    let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let mut platform = platform::start(parts.platform(home, local(port), local(0))?).await?;
+    // Who is told that the system is ready gets the money at the bank and hears of it.
+    tokio::time::timeout(INTRODUCED_WITHIN, platform.introduced()).await.map_err(|_| {
+        Failure::new("the sandbox does not take our address for its events").try_next("see sandbox/sandbox.log")
+    })?;
+    parts.fund_wallet(platform.wallet).await?;
+    let tenants = seed::tenants(home, &parts, platform.api).await?;
+    if let Some(limit) = args.requests_per_minute {
+        seed::limit_requests(&parts, &tenants, limit).await?;
+    }
+    Ok(System { parts, platform, tenants })
 }

@@ -7,6 +7,7 @@ use crate::local::{ApiClient, ServerFacts, top_up};
 use crate::operator::{self, Terms};
 use crate::platform::BANK_ACCOUNT;
 use settla_domain::money::{Currency, Money};
+use settla_store::operator::{RateOverrides, set_rate_limits};
 use settla_store::{Store, StoreConfig};
 use settla_vault::{Environment, KeyHasher};
 use std::net::SocketAddr;
@@ -54,6 +55,20 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
     }
     store.close().await;
     Ok(known)
+}
+
+/// Changes how many requests a minute the seeded tenants may make.
+pub async fn limit_requests(parts: &Parts, tenants: &[TenantCredentials], limit: u32) -> Result<(), Failure> {
+    let store = Store::open(&StoreConfig::new(parts.database_url.clone())).await?;
+    let every = Some(limit);
+    let limits = RateOverrides { quotes: every, transfers: every, treasury_reads: every, other: every };
+    for tenant in tenants {
+        if let Some(row) = settla_store::operator::find_tenant(&store.operator, &tenant.slug).await? {
+            set_rate_limits(&store.operator, row.number, &limits, "settla dev").await?;
+        }
+    }
+    store.close().await;
+    Ok(())
 }
 
 /// Waits until the statement has been applied: who is told that the system is ready can spend.

@@ -23,6 +23,9 @@ use tokio::process::{Child, Command};
 /// How long a first start may take on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
+/// Whoever drives a system under control may ask as often as it likes.
+const REQUESTS_PER_MINUTE: &str = "1000000";
+
 /// What `settla dev --json` says when it is ready.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Facts {
@@ -173,7 +176,7 @@ async fn spawn(
 ) -> Result<(Child, Facts), Failure> {
     std::fs::create_dir_all(dir)?;
     let mut child = Command::new(program)
-        .args(["dev", "--json", "--port", &port.to_string(), "--dir"])
+        .args(["dev", "--json", "--requests-per-minute", REQUESTS_PER_MINUTE, "--port", &port.to_string(), "--dir"])
         .arg(dir)
         .args(options)
         .envs(env.iter().map(|(name, value)| (name, value)))
@@ -185,8 +188,17 @@ async fn spawn(
     let stdout = child.stdout.take().ok_or_else(|| Failure::new("no output to read"))?;
     let mut lines = BufReader::new(stdout).lines();
     let line = tokio::time::timeout(READY_WITHIN, lines.next_line()).await;
-    let line = line.map_err(|_| Failure::new("the system was not ready in time"))??;
-    let see = format!("see {}", dir.join("platform.err").display());
-    let line = line.ok_or_else(|| Failure::new("the system did not start").try_next(see))?;
+    let line = line.map_err(|_| not_started(dir, "the system was not ready in time"))??;
+    let line = line.ok_or_else(|| not_started(dir, "the system did not start"))?;
     Ok((child, serde_json::from_str(&line)?))
+}
+
+/// With what the platform said last, because the folder may be gone when somebody reads this.
+fn not_started(dir: &Path, what: &str) -> Failure {
+    const LINES: usize = 12;
+    let file = dir.join("platform.err");
+    let said = std::fs::read_to_string(&file).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines[lines.len().saturating_sub(LINES)..].join("\n        ");
+    Failure::new(format!("{what}\n        {last}")).try_next(format!("see {}", file.display()))
 }

@@ -1,10 +1,12 @@
 //! Gateway, server and node of one environment, wired in one process.
 
+mod introduction;
 mod probes;
 mod signer;
 
 use crate::failure::Failure;
 use hmac::{Hmac, Mac};
+use introduction::{Party, introduce};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use settla_domain::money::Currency;
 use settla_evm::{Address, Rpc};
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use signer::SignerFolder;
 
@@ -78,14 +81,26 @@ pub struct Running {
     pub metrics: SocketAddr,
     pub wallet: Address,
     stop: watch::Sender<bool>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+    introductions: Vec<JoinHandle<()>>,
     store: Store,
 }
 
 impl Running {
+    /// Returns when bank and providers know where their events go.
+    pub async fn introduced(&mut self) {
+        for introduction in self.introductions.drain(..) {
+            // An error means that it was ended by a shutdown.
+            let _ = introduction.await;
+        }
+    }
+
     /// Stops: no new requests, those in flight end, workers finish what they hold.
     pub async fn shutdown(self) {
         let _ = self.stop.send(true);
+        for introduction in &self.introductions {
+            introduction.abort();
+        }
         for task in self.tasks {
             let _ = task.await;
         }
@@ -170,11 +185,12 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let metrics_listener = TcpListener::bind(config.metrics).await?;
     let (api_at, metrics_at) = (api.local_addr()?, metrics_listener.local_addr()?);
 
-    bank.open_account().await?;
     let hook = |provider: &str| format!("http://{api_at}/webhooks/providers/{provider}");
-    on_ramp.register_webhook(&hook(ON_RAMP), config.on_ramp.webhook_secret.expose().expose()).await?;
-    off_ramp.register_webhook(&hook(OFF_RAMP), config.off_ramp.webhook_secret.expose().expose()).await?;
-    bank.register_webhook(&hook(BANK), config.bank.webhook_secret.expose().expose()).await?;
+    let introductions = vec![
+        introduce(Party::Bank(Arc::clone(&bank)), hook(BANK), config.bank.webhook_secret.clone()),
+        introduce(Party::OnRamp(Arc::clone(&on_ramp)), hook(ON_RAMP), config.on_ramp.webhook_secret.clone()),
+        introduce(Party::OffRamp(Arc::clone(&off_ramp)), hook(OFF_RAMP), config.off_ramp.webhook_secret.clone()),
+    ];
 
     let runner = Runner::start(store.clone());
     let keyring = Arc::new(Keyring::new(Arc::clone(&config.master_key), store.clone()));
@@ -222,7 +238,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         serve_api(api, config.environment, server, stopping.clone()),
         serve_metrics(metrics_listener, measured, stopping),
     ];
-    Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, store })
+    Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, introductions, store })
 }
 
 fn corridors(chain: &str) -> Corridors {
@@ -246,7 +262,7 @@ fn serve_api(
     environment: Environment,
     server: Arc<dyn Platform>,
     stop: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<()> {
+) -> JoinHandle<()> {
     let (live, test) = match environment {
         Environment::Live => (Some(server), None),
         Environment::Test => (None, Some(server)),
@@ -263,11 +279,7 @@ fn serve_api(
     })
 }
 
-fn serve_metrics(
-    listener: TcpListener,
-    handle: PrometheusHandle,
-    stop: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<()> {
+fn serve_metrics(listener: TcpListener, handle: PrometheusHandle, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let upkeep = handle.clone();
     let mut upkeep_stop = stop.clone();
     tokio::spawn(async move {

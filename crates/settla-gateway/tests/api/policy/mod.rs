@@ -6,6 +6,7 @@ mod logs;
 mod metrics;
 mod problems;
 mod queries;
+mod rate_limits;
 mod request_ids;
 mod shutdown;
 mod slow_clients;

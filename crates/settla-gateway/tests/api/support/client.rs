@@ -108,7 +108,11 @@ impl Answer {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
         let document = self.value();
         let code = document["code"].as_str().unwrap().to_owned();
-        assert_eq!(document["type"], format!("https://docs.settla.dev/problems/{code}"));
+        let kind = match code.as_str() {
+            "rate_limited" => "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned(),
+            _ => format!("https://docs.settla.dev/problems/{code}"),
+        };
+        assert_eq!(document["type"], kind);
         assert_eq!(document["status"], self.status);
         assert!(!document["title"].as_str().unwrap().is_empty());
         assert!(!document["detail"].as_str().unwrap().is_empty());

@@ -13,6 +13,7 @@ use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
 use settla_port::quote::{CreateQuote, QuoteView};
+use settla_port::rate_limit::RateLimits;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
@@ -47,6 +48,8 @@ pub struct Fake {
     /// The environment that callers are said to be in.
     pub claimed: Mutex<Environment>,
     pub behaviour: Mutex<Behaviour>,
+    /// What the tenant may ask in a minute.
+    pub rate_limits: Mutex<RateLimits>,
     pub replayed: AtomicBool,
     pub next_cursor: Mutex<Option<String>>,
     pub ready: AtomicBool,
@@ -65,6 +68,7 @@ impl Fake {
             keys: Mutex::new(vec![(all.clone(), Scope::ALL.to_vec())]),
             claimed: Mutex::new(environment),
             behaviour: Mutex::new(Behaviour::Answer),
+            rate_limits: Mutex::new(RateLimits::default()),
             replayed: AtomicBool::new(false),
             next_cursor: Mutex::new(None),
             ready: AtomicBool::new(true),
@@ -144,7 +148,8 @@ impl Platform for Fake {
         let (_, scopes) = known.ok_or(PortError::Unauthenticated)?;
         let environment = *self.claimed.lock().unwrap();
         let id = KeyId(uuid::Uuid::nil());
-        Ok(Caller::from_authentication(id, TenantNo(7), environment, scopes.clone()))
+        let limits = *self.rate_limits.lock().unwrap();
+        Ok(Caller::from_authentication(id, TenantNo(7), environment, scopes.clone(), limits))
     }
 
     async fn me(&self, caller: &Caller) -> Port<Me> {

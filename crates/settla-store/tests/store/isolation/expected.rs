@@ -80,7 +80,7 @@ tenant_locks
 tenants
     runner   own: select
     app      own: select
-    operator all: select insert update(name,spread_bps,status)
+    operator all: select insert update(name,other_per_minute,quotes_per_minute,spread_bps,status,transfers_per_minute,treasury_reads_per_minute)
     auditor  all: select
     auth     all: select
 topups
