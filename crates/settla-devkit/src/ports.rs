@@ -1,8 +1,16 @@
 //! Free ports of 127.0.0.1, and who listens on one.
+//!
+//! Between the choice of a port and the start of whoever listens on it lie seconds, in which others choose too. So a
+//! port that was handed out is claimed for the life of the process that asked: by a Unix socket with a name in the
+//! abstract namespace, which the kernel gives to one process and takes back when that ends, however it ends.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Below the range the kernel takes outgoing connections' ports from (32768 and up), so that a
 /// part which is down for a moment does not lose its port to some client's connection.
@@ -11,15 +19,17 @@ const RANGE: RangeInclusive<u16> = 15_000..=31_999;
 /// Random picks before giving up: with so many misses the machine has a problem of its own.
 const PICKS: usize = 200;
 
-/// A port that nothing listens on now. Picked at random, so that test processes that start at the
-/// same time seldom pick the same one.
+/// The claims of this process.
+static CLAIMS: LazyLock<Mutex<HashMap<u16, UnixListener>>> = LazyLock::new(Mutex::default);
+
+/// A port that nothing listens on and nobody else has claimed, claimed for this process.
 pub fn free_port() -> io::Result<u16> {
     let span = RANGE.end() - RANGE.start() + 1;
     for _ in 0..PICKS {
         let mut random = [0; 2];
         getrandom::fill(&mut random)?;
         let port = RANGE.start() + u16::from_le_bytes(random) % span;
-        if is_free(port) {
+        if is_free(port) && !is_own(port) && claim(port) {
             return Ok(port);
         }
     }
@@ -28,17 +38,27 @@ pub fn free_port() -> io::Result<u16> {
 
 /// So many different free ports.
 pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let mut ports = Vec::with_capacity(count);
-    for _ in 0..PICKS.max(count * 2) {
-        if ports.len() == count {
-            return Ok(ports);
-        }
-        let port = free_port()?;
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
+    (0..count).map(|_| free_port()).collect()
+}
+
+/// Claims a port for the life of this process. `false` if another process has claimed it.
+pub fn claim(port: u16) -> bool {
+    let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    if claims.contains_key(&port) {
+        return true;
     }
-    Err(io::Error::from(io::ErrorKind::AddrInUse))
+    let name = format!("settla-devkit-port-{port}");
+    match SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address)) {
+        Ok(listener) => {
+            claims.insert(port, listener);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn is_own(port: u16) -> bool {
+    CLAIMS.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&port)
 }
 
 /// Whether a listener could have this port of 127.0.0.1 now.
@@ -88,6 +108,18 @@ mod tests {
         assert!(!listens(1, port));
         drop(bound);
         assert!(is_free(port));
+    }
+
+    #[test]
+    fn a_port_is_claimed_by_one_process() {
+        let port = free_port().expect("a free port");
+        assert!(claim(port), "its own claim");
+        let name = |port: u16| SocketAddr::from_abstract_name(format!("settla-devkit-port-{port}")).expect("a name");
+        assert!(UnixListener::bind_addr(&name(port)).is_err(), "nobody else can claim it");
+        // Below the range, so that no other test gets it.
+        let others = 14_999;
+        let _other = UnixListener::bind_addr(&name(others)).expect("another process's claim");
+        assert!(!claim(others));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::DevkitError;
 use crate::child::{Child, ChildSpec};
-use crate::ports::{free_ports, is_free, listens};
+use crate::ports::{claim, free_ports, is_free, listens};
 use crate::process::ProcessId;
 use crate::record::Record;
 
@@ -86,7 +86,7 @@ impl<'a> Slot<'a> {
         let previous = self
             .record()
             .map(|record| record.ports)
-            .filter(|ports| ports.len() == self.spec.ports && ports.iter().copied().all(is_free));
+            .filter(|ports| ports.len() == self.spec.ports && ports.iter().all(|port| is_free(*port) && claim(*port)));
         let mut chosen = match previous {
             Some(ports) => ports,
             None => self.new_ports()?,
