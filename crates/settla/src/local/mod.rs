@@ -24,7 +24,7 @@ use tokio::process::{Child, Command};
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// Whoever drives a system under control may ask as often as it likes.
-const REQUESTS_PER_MINUTE: &str = "1000000";
+const REQUESTS_PER_MINUTE: &str = "9000000";
 
 /// What `settla dev --json` says when it is ready.
 #[derive(Debug, Clone, Deserialize)]
