@@ -4,6 +4,7 @@
 use crate::id::{EffectId, derived};
 use crate::money::Money;
 use crate::tenant::TenantNo;
+use crate::transfer::Settlement;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ pub enum Effect {
         /// What we are to get.
         expected: Money,
     },
-    /// Send the tokens to the off-ramp, in a batch.
+    /// Send the tokens to the off-ramp.
     Settle {
         /// CAIP-2.
         chain: String,
@@ -28,6 +29,9 @@ pub enum Effect {
         provider: String,
         /// How much, of which stablecoin.
         amount: Money,
+        /// With others or alone.
+        #[serde(default)]
+        settlement: Settlement,
     },
     /// Have the off-ramp pay out.
     OffRamp {

@@ -87,6 +87,32 @@ impl TransferState {
     }
 }
 
+/// How a transfer's tokens go to the off-ramp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// With others, in one transaction: cheaper, and later by the time that a batch is open.
+    #[default]
+    Batched,
+    /// In a transaction of its own, at once.
+    Alone,
+}
+
+impl Settlement {
+    /// Name as stored and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batched => "batched",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Batched, Self::Alone].into_iter().find(|s| s.name() == name)
+    }
+}
+
 /// What became known on the way. Filled in step by step, never changed back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
@@ -131,6 +157,8 @@ pub struct Transfer {
     pub reference: String,
     /// To whom, masked.
     pub beneficiary: MaskedBeneficiary,
+    /// How its tokens go to the off-ramp.
+    pub settlement: Settlement,
     /// Where it stands.
     pub state: TransferState,
     /// One more at each change.

@@ -14,7 +14,7 @@ pub const GAS_LIMIT_CEILING: u64 = 1_000_000;
 pub const TOKEN_TRANSFER_GAS_LIMIT: u64 = 100_000;
 
 /// EIP-1559 fees, in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fees {
     /// Most that a unit of gas may cost in all.
     pub max_fee_per_gas: u128,
@@ -35,6 +35,25 @@ impl Fees {
         Some(Self { max_fee_per_gas, max_priority_fee_per_gas: tip.min(max_fee_per_gas) })
     }
 
+    /// What a transaction that does not get into a block for `self` is offered for next: what the market asks now, and
+    /// at least a quarter more. `None` where the ceiling leaves no room for a replacement.
+    #[must_use]
+    pub fn raised(&self, market: Fees) -> Option<Self> {
+        let more = |fee: u128| fee.saturating_add(fee.div_ceil(4)).max(1);
+        let max_fee_per_gas = more(self.max_fee_per_gas).max(market.max_fee_per_gas).min(MAX_FEE_PER_GAS_CEILING);
+        let tip = more(self.max_priority_fee_per_gas).max(market.max_priority_fee_per_gas);
+        let raised = Self { max_fee_per_gas, max_priority_fee_per_gas: tip.min(max_fee_per_gas) };
+        raised.replace(self).then_some(raised)
+    }
+
+    /// Whether nodes take a transaction with these fees in the place of one with `last`: both a tenth above.
+    #[must_use]
+    pub fn replace(&self, last: &Fees) -> bool {
+        let above = |new: u128, old: u128| new >= old.saturating_add(old.div_ceil(10));
+        above(self.max_fee_per_gas, last.max_fee_per_gas)
+            && above(self.max_priority_fee_per_gas, last.max_priority_fee_per_gas)
+    }
+
     /// Whether a signer may use them.
     #[must_use]
     pub fn are_acceptable(&self) -> bool {
@@ -47,6 +66,24 @@ impl Fees {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raise_is_enough_for_nodes_and_ends_at_the_ceiling() {
+        let mut fees = Fees { max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+        let market = Fees { max_fee_per_gas: 2_000, max_priority_fee_per_gas: 7 };
+        let first = fees.raised(market).unwrap();
+        assert_eq!(first, market);
+        let mut raises = 0;
+        while let Some(raised) = fees.raised(market) {
+            assert!(raised.replace(&fees) && raised.are_acceptable());
+            (fees, raises) = (raised, raises + 1);
+        }
+        assert!(fees.max_fee_per_gas > MAX_FEE_PER_GAS_CEILING / 11 * 10 && raises > 10, "{fees:?} after {raises}");
+        assert!(
+            !Fees { max_fee_per_gas: 10, max_priority_fee_per_gas: 2 }
+                .replace(&Fees { max_fee_per_gas: 10, max_priority_fee_per_gas: 1 })
+        );
+    }
 
     #[test]
     fn fees_are_two_base_fees_and_a_tip_under_the_ceiling() {

@@ -24,5 +24,5 @@ pub use address::{Address, AddressError, TxHash};
 pub use calldata::{TransferCall, parse_transfer_calldata, transfer_calldata};
 pub use fees::{Fees, TOKEN_TRANSFER_GAS_LIMIT};
 pub use manifest::{Manifest, ManifestError, ManifestMember, manifest_hash};
-pub use rpc::{Confirmation, Receipt, Rpc, RpcError, SendError, TokenTransfer, Tx};
+pub use rpc::{Confirmation, Nodes, Receipt, Rpc, RpcError, SendError, TokenTransfer, Tx};
 pub use signer::{Intent, LocalSigner, SignedTx, Signer, SignerError};

@@ -74,7 +74,7 @@ async fn what_was_answered_survives_every_kill() {
         let signer = open(dir.path(), 0);
         for signed in answered.values() {
             let found = signer.find(signed.intent_id).await.unwrap();
-            assert_eq!(found.as_ref(), Some(signed));
+            assert_eq!(found, std::slice::from_ref(signed));
         }
         // What was signed but not answered took its nonce: the next one is above all of them.
         let wish = intent(Address([1; 20]), Address([2; 20]), &[1]);

@@ -4,10 +4,12 @@
 use settla_domain::id::{
     BatchId, DeliveryId, EndpointId, EventId, KeyId, PostingId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId,
 };
+use settla_domain::transfer::Settlement;
 use settla_port::caller::{FeeView, LimitView, Me, RateLimitView, Scope};
 use settla_port::ledger::{LedgerAccount, PostingView};
 use settla_port::quote::{AmountView, PriceView, QuoteView, RateView};
 use settla_port::rate_limit::RateLimits;
+use settla_port::settlement::{SettlementBatchView, SettlementMemberView};
 use settla_port::transfer::{BeneficiaryView, TransferEvent, TransferView};
 use settla_port::treasury::{PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{AttemptView, DeliveryView, EndpointView};
@@ -66,6 +68,7 @@ pub fn transfer() -> TransferView {
         quote_id: QuoteId(uuid()),
         reference: "INV-2026-0042".into(),
         beneficiary: BeneficiaryView { name: "C***".into(), account: "****4579".into(), country: "NG".into() },
+        settlement: Settlement::Batched,
         price: price(),
         delivered: None,
         delivery_tx: None,
@@ -110,6 +113,31 @@ pub fn event() -> TransferEvent {
         kind: "transfer.completed".into(),
         at: LATER.into(),
         data: serde_json::json!({ "id": transfer.id, "state": transfer.state, "reference": transfer.reference }),
+    }
+}
+
+/// A settlement batch.
+pub fn settlement_batch() -> SettlementBatchView {
+    SettlementBatchView {
+        id: BatchId(uuid()),
+        status: "done".into(),
+        closed_by: "window".into(),
+        chain: "eip155:43113".into(),
+        off_ramp: "meridian".into(),
+        token: "0x5425890298aed601595a70AB815c96711a31Bc65".into(),
+        destination: "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".into(),
+        settlement_tx: Some(transaction('b')),
+        transactions: vec![transaction('c'), transaction('b')],
+        manifest_hash: transaction('d'),
+        amount: amount("USDC", "1586.601125"),
+        member_count: 1,
+        members: Some(vec![SettlementMemberView {
+            transfer_id: TransferId(uuid()),
+            amount: amount("USDC", "1586.601125"),
+        }]),
+        failure: None,
+        created_at: AT.into(),
+        updated_at: LATER.into(),
     }
 }
 

@@ -9,12 +9,13 @@ use settla_port::caller::Scope;
 use settla_port::page::PAGE_SIZE_MAX;
 use settla_port::quote::CreateQuote;
 use settla_port::rate_limit::RateClass;
+use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::CreateTransfer;
 use settla_port::treasury::{CreateTopup, CreateWithdrawal};
 use settla_port::webhook::CreateEndpoint;
 
 use crate::admission::Param;
-use crate::api::{health, ledger, me, providers, quotes, reference, transfers, treasury, webhooks};
+use crate::api::{health, ledger, me, providers, quotes, reference, settlements, transfers, treasury, webhooks};
 use crate::endpoint::{Access, Endpoint, RouteInfo, endpoint};
 use crate::openapi::{Content, example};
 use crate::sample;
@@ -135,6 +136,18 @@ fn transfer_rows() -> Vec<Endpoint> {
             .named("cancelTransfer", "Transfers", "Cancel a transfer")
             .about("Possible until the on-ramp may have been instructed; after that 409 `not_cancellable`.")
             .gives(OK, Content::one(&sample::cancelled_transfer())),
+        endpoint(GET, "/v1/settlement-batches", Access::Key(Scope::Read), settlements::list)
+            .named(
+                "listSettlementBatches",
+                "Transfers",
+                "List settlement batches that your transfers are in, newest first",
+            )
+            .about("A batch is one transaction on chain for the tokens of many transfers.")
+            .query(PAGE)
+            .gives(OK, Content::page(&SettlementBatchView { members: None, ..sample::settlement_batch() })),
+        endpoint(GET, "/v1/settlement-batches/{id}", Access::Key(Scope::Read), settlements::show)
+            .named("getSettlementBatch", "Transfers", "Get a settlement batch with your transfers in it")
+            .gives(OK, Content::one(&sample::settlement_batch())),
     ]
 }
 

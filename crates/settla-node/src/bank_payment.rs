@@ -1,7 +1,7 @@
 //! Withdrawals, paid by our bank.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
+use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
@@ -77,7 +77,13 @@ async fn start(node: &Node, claim: &Claim) -> Next {
     }
     match node.bank.pay(&payment).await {
         Started::Taken(state) => judge(state, claim.attempt),
-        Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        Started::Refused(reason) => {
+            match refused(node, claim, ACCEPTANCE_DELAY_MS, node.bank.enquire(reference)).await {
+                Refusal::Final => Next::Found(Finding::Refused { reason }),
+                Refusal::Taken(state) => judge(state, claim.attempt),
+                Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
+            }
+        }
         Started::Unknown => after_unknown(claim, ACCEPTANCE_DELAY_MS),
     }
 }

@@ -36,7 +36,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-pub use settlement::SignerSource;
+pub use settlement::{SettlementConfig, SignerSource};
 
 /// What all workers share.
 pub struct Node {
@@ -71,20 +71,15 @@ pub struct NodeConfig {
     pub lease_ms: i64,
     /// Calls at the same time to one kind of provider.
     pub concurrency: usize,
-    /// How long settle effects are gathered into one batch.
-    pub settlement_window: Duration,
+    /// When settlement batches are closed, and what is done about those that do not get into a block.
+    pub settlement: SettlementConfig,
     /// Whether webhooks may go to private addresses and by plain http.
     pub webhook_any_address: bool,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self {
-            lease_ms: 12_000,
-            concurrency: 64,
-            settlement_window: Duration::from_millis(500),
-            webhook_any_address: false,
-        }
+        Self { lease_ms: 12_000, concurrency: 64, settlement: SettlementConfig::default(), webhook_any_address: false }
     }
 }
 
@@ -162,7 +157,12 @@ impl Node {
     ) -> Result<Answer, RunnerError> {
         let command = Command::Report(Report { tenant, subject, effect, finding });
         let envelope = Envelope { tenant, command, idempotency: None, sealed: None, audit: None };
-        self.runner.submit_patiently(envelope).await.map(|decided| decided.answer)
+        let answer = self.runner.submit_patiently(envelope).await?.answer;
+        if answer == Answer::Contradicts {
+            tracing::error!(%effect, "a success is reported of an effect that has ended otherwise");
+            metrics::counter!(counters::CONTRADICTIONS).increment(1);
+        }
+        Ok(answer)
     }
 }
 

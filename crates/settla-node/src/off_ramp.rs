@@ -1,7 +1,7 @@
 //! Off-ramp payouts.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
+use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
 use crate::sightings::Sighted;
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
@@ -73,7 +73,11 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
     }
     match ramp.start(&payout).await {
         Started::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
-        Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        Started::Refused(reason) => match refused(node, claim, acceptance_delay_ms, ramp.enquire(payout.id)).await {
+            Refusal::Final => Next::Found(Finding::Refused { reason }),
+            Refusal::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
+            Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
+        },
         Started::Unknown => after_unknown(claim, acceptance_delay_ms),
     }
 }

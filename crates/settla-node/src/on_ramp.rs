@@ -1,7 +1,7 @@
 //! On-ramp orders.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, after_unknown, backoff_ms, begins, in_time, not_found};
+use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
 use crate::sightings::Sighted;
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
@@ -65,7 +65,11 @@ async fn start(node: &Node, ramp: &dyn OnRamp, order: &Order, acceptance_delay_m
     }
     match ramp.start(order).await {
         Started::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
-        Started::Refused(reason) => Next::Found(Finding::Refused { reason }),
+        Started::Refused(reason) => match refused(node, claim, acceptance_delay_ms, ramp.enquire(order.id)).await {
+            Refusal::Final => Next::Found(Finding::Refused { reason }),
+            Refusal::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
+            Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
+        },
         Started::Unknown => after_unknown(claim, acceptance_delay_ms),
     }
 }

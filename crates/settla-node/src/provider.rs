@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use settla_domain::decide::Answer;
 use settla_domain::effect::EffectKind;
 use settla_domain::finding::Finding;
+use settla_rails::Enquired;
 use settla_server::clock::now;
 use settla_store::outbox::{self, Claim};
 use std::sync::Arc;
@@ -90,7 +91,7 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim) {
 async fn report(node: &Node, claim: &Claim, finding: Finding) {
     match node.report(claim.tenant, claim.subject, claim.id, finding).await {
         // It was known already, so nothing was written that would have ended the lease.
-        Ok(Answer::Nothing) => postpone(node, claim, backoff_ms(claim.attempt)).await,
+        Ok(Answer::Nothing | Answer::Contradicts) => postpone(node, claim, backoff_ms(claim.attempt)).await,
         Ok(_) => {}
         Err(error) => {
             tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself")
@@ -113,12 +114,46 @@ pub(crate) fn begins(claim: &Claim) -> bool {
 /// Whether there is time left to start something. A worker that was stopped for longer than its lease (by a
 /// debugger, a paused machine) must not wake up and place an order that somebody else has given up since.
 pub(crate) fn in_time(node: &Node, claim: &Claim) -> bool {
-    claim.claimed_at.elapsed() < Duration::from_millis(u64::try_from(node.config.lease_ms / 2).unwrap_or(0))
+    claim.claimed_at.elapsed() < lease(node) / 2
 }
 
 /// After a start without an answer: look again once the provider must have it or never will.
 pub(crate) fn after_unknown(claim: &Claim, acceptance_delay_ms: i64) -> Next {
     Next::Later((acceptance_delay_ms + 500).max(backoff_ms(claim.attempt)))
+}
+
+/// What a refusal of a start means.
+pub(crate) enum Refusal<T> {
+    /// It definitely has not taken it, this time or before.
+    Final,
+    /// An earlier start had got through: this is how it stands.
+    Taken(T),
+    /// Not known yet.
+    Unclear,
+}
+
+/// Judges a refusal. The first start's is final. After a repeated one, an earlier request that was thought lost may
+/// still be on its way, so the provider is asked once more when it would have arrived.
+pub(crate) async fn refused<T>(
+    node: &Node,
+    claim: &Claim,
+    acceptance_delay_ms: i64,
+    enquire: impl Future<Output = Enquired<T>>,
+) -> Refusal<T> {
+    if claim.attempt == 1 {
+        return Refusal::Final;
+    }
+    tokio::time::sleep(Duration::from_millis(u64::try_from(acceptance_delay_ms).unwrap_or(0))).await;
+    match enquire.await {
+        Enquired::Known(state) => Refusal::Taken(state),
+        // After the lease somebody else may have started it again.
+        Enquired::NotFound if claim.claimed_at.elapsed() < lease(node) => Refusal::Final,
+        Enquired::NotFound | Enquired::Unknown => Refusal::Unclear,
+    }
+}
+
+fn lease(node: &Node) -> Duration {
+    Duration::from_millis(u64::try_from(node.config.lease_ms).unwrap_or(0))
 }
 
 /// What "not found" means for an effect that may have been started before.
@@ -140,11 +175,12 @@ pub(crate) fn not_found(
     idempotency_lifetime_ms: i64,
 ) -> NotFound {
     let age_ms = now().ms_since(claim.first_attempt_at);
-    if acceptance_delay_ms >= node.config.lease_ms {
+    // A start may go out until half the lease is over.
+    if acceptance_delay_ms >= node.config.lease_ms / 2 {
         tracing::error!(
             acceptance_delay_ms,
             lease_ms = node.config.lease_ms,
-            "the lease must be longer than the provider's acceptance delay"
+            "the lease must be more than twice the provider's acceptance delay"
         );
         NotFound::TooEarly(ENQUIRY_MS_MAX)
     } else if age_ms < acceptance_delay_ms {

@@ -110,6 +110,7 @@ impl Sightings {
                 Ok(_) => return Sighted::Contradicted("manifest_id"),
                 Err(error) => {
                     tracing::warn!(%error, "a manifest cannot be read now");
+                    look.looked_at = Some(Instant::now());
                     return Sighted::NotYet;
                 }
             }
@@ -126,6 +127,8 @@ impl Sightings {
             }
             Err(error) => {
                 tracing::warn!(%error, "the chain cannot be asked now");
+                // Those that wait for this look do not all try again one after the other.
+                look.looked_at = Some(Instant::now());
                 return Sighted::NotYet;
             }
         };

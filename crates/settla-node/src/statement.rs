@@ -6,6 +6,7 @@ use settla_domain::decide::Command;
 use settla_domain::tenant::TenantNo;
 use settla_domain::topup::BankCredit;
 use settla_rails::bank::StatementEntry;
+use settla_server::clock::now;
 use settla_server::runner::Envelope;
 use settla_store::inbox;
 use std::sync::Arc;
@@ -23,7 +24,10 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
         while !*stop.borrow() {
             match page(&node).await {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => {
+                    metrics::gauge!(crate::counters::STATEMENT_APPLIED).set(now().0 as f64 / 1e6);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(error, "the bank's statement cannot be applied now");
                     break;

@@ -10,12 +10,13 @@ pub mod ledger;
 pub mod page;
 pub mod quote;
 pub mod rate_limit;
+pub mod settlement;
 pub mod transfer;
 pub mod treasury;
 pub mod webhook;
 
 use async_trait::async_trait;
-use settla_domain::id::{EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_vault::ApiKey;
 
@@ -24,6 +25,7 @@ use error::PortError;
 use ledger::{LedgerAccount, PostingFilter, PostingView};
 use page::{Page, PageRequest};
 use quote::{CreateQuote, QuoteView};
+use settlement::SettlementBatchView;
 use transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
 use webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
@@ -77,6 +79,15 @@ pub trait Platform: Send + Sync {
         call: &Mutation,
         id: TransferId,
     ) -> Result<Reply<TransferView>, PortError>;
+
+    /// Settlement batches that the tenant's transfers are in, newest first, without their members.
+    async fn settlement_batches(
+        &self,
+        caller: &Caller,
+        page: &PageRequest,
+    ) -> Result<Page<SettlementBatchView>, PortError>;
+    /// One of them, with the tenant's own members.
+    async fn settlement_batch(&self, caller: &Caller, id: BatchId) -> Result<SettlementBatchView, PortError>;
 
     /// Positions in every currency that the tenant has had.
     async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError>;

@@ -3,6 +3,7 @@
 use crate::quote::{AmountView, PriceView};
 use serde::{Deserialize, Serialize};
 use settla_domain::id::{BatchId, EventId, QuoteId, TransferId};
+use settla_domain::transfer::Settlement;
 use settla_vault::{Pii, PiiAccount, PiiName};
 use utoipa::ToSchema;
 
@@ -20,6 +21,11 @@ pub struct CreateTransfer {
     pub sender: Sender,
     /// Who is paid.
     pub beneficiary: Beneficiary,
+    /// How its tokens cross: `batched` with those of others (the default), or `alone` in a transaction of their own,
+    /// without the wait for a batch.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "batched")]
+    pub settlement: Settlement,
 }
 
 /// Who pays, as the beneficiary's bank will ask.
@@ -122,6 +128,9 @@ pub struct TransferView {
     pub reference: String,
     /// To whom.
     pub beneficiary: BeneficiaryView,
+    /// `batched` or `alone`.
+    #[schema(value_type = String, example = "batched")]
+    pub settlement: Settlement,
     /// What was agreed.
     pub price: PriceView,
     /// What the on-ramp delivered.

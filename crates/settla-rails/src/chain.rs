@@ -1,15 +1,18 @@
 //! Token movements as we believe them: seen on chain, at depth, with the manifest that the transaction names.
 
 use crate::on_ramp::TokenBatch;
-use settla_evm::{Address, Confirmation, Rpc, RpcError, TxHash, manifest_hash, parse_transfer_calldata};
+use settla_domain::money::Currency;
+use settla_evm::{Address, Confirmation, Nodes, RpcError, manifest_hash, parse_transfer_calldata};
 
 /// A chain that we settle on.
 pub struct Chain {
     /// CAIP-2 name.
     pub name: String,
     /// Reading and broadcasting.
-    pub rpc: Rpc,
-    /// The token contract.
+    pub rpc: Nodes,
+    /// The stablecoin we settle in.
+    pub currency: Currency,
+    /// Its contract.
     pub token: Address,
     /// Blocks after which a receipt counts.
     pub depth: u64,
@@ -63,14 +66,5 @@ impl Chain {
     /// Tokens that an address holds.
     pub async fn tokens_of(&self, owner: Address) -> Result<u128, RpcError> {
         self.rpc.token_balance(self.token, owner).await
-    }
-
-    /// Whether a transaction is final: nothing yet, or success or revert at depth.
-    pub async fn outcome(&self, tx: TxHash) -> Result<Option<bool>, RpcError> {
-        Ok(match self.rpc.confirmed(&[tx], self.depth).await?.into_iter().next() {
-            Some(Confirmation::Succeeded { .. }) => Some(true),
-            Some(Confirmation::Reverted { .. }) => Some(false),
-            _ => None,
-        })
     }
 }

@@ -27,7 +27,7 @@ pub trait FxFeed: Send + Sync {
 /// A feed that speaks the protocol of `docs/sandbox.md` over HTTP.
 pub struct HttpFx {
     http: Http,
-    cache: Mutex<Option<(Instant, Rates)>>,
+    cache: Mutex<Option<(Instant, Result<Rates, RailError>)>>,
     refresh_after: Duration,
 }
 
@@ -46,7 +46,8 @@ struct RateBody {
 }
 
 impl HttpFx {
-    /// An adapter on a client; an answer is used for `refresh_after`.
+    /// An adapter on a client; an answer, or that there was none, is used for `refresh_after`. When a later one fails to
+    /// come, the last rates are used on: each says how old it is.
     pub fn new(http: Http, refresh_after: Duration) -> Self {
         Self { http, cache: Mutex::new(None), refresh_after }
     }
@@ -72,9 +73,20 @@ impl FxFeed for HttpFx {
         let mut cache = self.cache.lock().await;
         let fresh = cache.as_ref().is_some_and(|(at, _)| at.elapsed() < self.refresh_after);
         if !fresh {
-            *cache = Some((Instant::now(), self.load().await?));
+            let loaded = match (self.load().await, cache.take()) {
+                (Err(error), Some((_, Ok(rates)))) => {
+                    tracing::warn!(%error, "the price feed cannot be read; its last rates are used");
+                    Ok(rates)
+                }
+                (loaded, _) => loaded,
+            };
+            *cache = Some((Instant::now(), loaded));
         }
-        Ok(cache.as_ref().and_then(|(_, rates)| rates.get(&(base, quote)).cloned()))
+        match cache.as_ref() {
+            Some((_, Ok(rates))) => Ok(rates.get(&(base, quote)).cloned()),
+            Some((_, Err(error))) => Err(error.clone()),
+            None => Err(RailError::Unavailable(self.http.name().to_owned())),
+        }
     }
 
     async fn healthy(&self) -> bool {

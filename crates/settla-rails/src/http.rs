@@ -150,7 +150,9 @@ fn classify<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Answer<T> 
         (StatusCode::NOT_FOUND, Some(_)) => Answer::NotFound,
         // It knows the id with another content: something was taken, whatever it is. Only an enquiry can tell.
         (StatusCode::UNPROCESSABLE_ENTITY, Some(problem)) if problem.code == "idempotency_conflict" => Answer::Unknown,
-        (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(problem)) => Answer::Refused(problem.code),
+        (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(problem)) => {
+            Answer::Refused(crate::wire::reason(Some(&problem.code)))
+        }
         _ => Answer::Unknown,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::http::{Answer, Http};
 use crate::on_ramp::{BatchBody, TermsBody, TokenBatch, register};
-use crate::wire::{WireMoney, minor};
+use crate::wire::{WireMoney, minor, reason, reference};
 use crate::{Enquired, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -148,12 +148,12 @@ struct ReturnBody {
 
 impl PayoutBody {
     fn state(&self) -> Option<PayoutState> {
-        let reason = || self.reason.clone().unwrap_or_else(|| "rejected".to_owned());
+        let reason = || reason(self.reason.as_deref());
         match self.status.as_str() {
             "pending" => Some(PayoutState::Pending),
             "paid" => {
                 let paid = self.paid.as_ref()?;
-                Some(PayoutState::Paid { amount: paid.money.money()?, reference: paid.reference.clone() })
+                Some(PayoutState::Paid { amount: paid.money.money()?, reference: reference(&paid.reference)? })
             }
             "returning" => Some(PayoutState::Returning(reason())),
             "rejected" => {

@@ -1,13 +1,16 @@
 //! The on-ramp port: fiat in, stablecoin into our wallet.
 
 use crate::http::{Answer, Http};
-use crate::wire::{WireMoney, minor};
+use crate::wire::{WireMoney, minor, reason};
 use crate::{Enquired, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use settla_domain::money::Money;
 use settla_evm::{Address, TxHash};
 use uuid::Uuid;
+
+/// Most members of a manifest that is read.
+const MEMBERS_MAX: usize = 2_000;
 
 /// An order to be placed.
 #[derive(Debug, Clone)]
@@ -145,6 +148,9 @@ impl BatchBody {
             let amount = m.get("amount")?.as_str()?.parse().ok()?;
             Some((id, amount))
         };
+        if self.members.len() > MEMBERS_MAX {
+            return None;
+        }
         let members = self.members.iter().map(member).collect::<Option<_>>()?;
         Some(TokenBatch { id: self.id, tx: self.tx_hash, members })
     }
@@ -155,7 +161,7 @@ impl OrderBody {
     fn state(&self) -> Option<OrderState> {
         match self.status.as_str() {
             "pending" => Some(OrderState::Pending),
-            "rejected" => Some(OrderState::Rejected(self.reason.clone().unwrap_or_else(|| "rejected".to_owned()))),
+            "rejected" => Some(OrderState::Rejected(reason(self.reason.as_deref()))),
             "completed" => {
                 let delivery = self.delivery.as_ref()?;
                 let amount = Money::new(self.destination.currency, minor(&delivery.amount, self.destination.currency)?);

@@ -69,6 +69,7 @@ pub(crate) fn transfer(transfer: &Transfer) -> TransferView {
             account: transfer.beneficiary.account.clone(),
             country: transfer.beneficiary.country.clone(),
         },
+        settlement: transfer.settlement,
         price: price(&transfer.terms),
         delivered: progress.delivered.map(Into::into),
         delivery_tx: progress.delivery_tx.clone(),

@@ -11,6 +11,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
+use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 /// An effect that a worker holds for a while.
@@ -32,14 +33,33 @@ pub struct Claim {
     pub first_attempt_at: Timestamp,
     /// The fence.
     pub epoch: i64,
-    /// When this process got it. The lease is counted from before that, so a worker that was held up can tell
-    /// that its time is over.
-    pub claimed_at: std::time::Instant,
+    /// When this process asked for it, before its lease began.
+    pub claimed_at: Moment,
+}
+
+/// An instant by two clocks: the monotonic one stops while a machine sleeps, the wall clock may be set back.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// The longer of the two times since then: whoever was held up must not think that it was not.
+    pub fn elapsed(&self) -> Duration {
+        self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
+    }
 }
 
 /// Claims up to `limit` due effects of a kind for `lease_ms`. Rows that others hold are passed over, so a
 /// slow provider blocks nobody else.
 pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64) -> Result<Vec<Claim>, StoreError> {
+    let asked_at = Moment::now();
     let rows = sqlx::query(
         "UPDATE outbox o SET attempts = o.attempts + 1, epoch = o.epoch + 1, first_attempt_at = coalesce(o.first_attempt_at, now()),
              lease_until = now() + $3 * interval '1 millisecond', next_at = now() + $3 * interval '1 millisecond'
@@ -53,10 +73,10 @@ pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64)
     .bind(lease_ms)
     .fetch_all(worker)
     .await?;
-    rows.iter().map(claimed).collect()
+    rows.iter().map(|row| claimed(row, asked_at)).collect()
 }
 
-pub(crate) fn claimed(row: &PgRow) -> Result<Claim, StoreError> {
+pub(crate) fn claimed(row: &PgRow, claimed_at: Moment) -> Result<Claim, StoreError> {
     Ok(Claim {
         id: EffectId(row.try_get("id")?),
         tenant: tenant(row)?,
@@ -66,7 +86,7 @@ pub(crate) fn claimed(row: &PgRow) -> Result<Claim, StoreError> {
         attempt: row.try_get("attempts")?,
         first_attempt_at: at(row, "first_attempt_at")?,
         epoch: row.try_get("epoch")?,
-        claimed_at: std::time::Instant::now(),
+        claimed_at,
     })
 }
 

@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 20] = [
+const BOUNDS: [(&str, Measured, Measured); 27] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -89,9 +89,32 @@ const BOUNDS: [(&str, Measured, Measured); 20] = [
         &[("settla_commands_failed_total", "0+0x20 1+0x20")],
     ),
     (
-        "SettlaSettlementReverted",
-        &[("settla_settlements_reverted_total", "5+0x40")],
-        &[("settla_settlements_reverted_total", "0+0x20 1+0x20")],
+        "SettlaSettlementFailed",
+        &[(r#"settla_settlements_failed_total{failure="reverted"}"#, "5+0x40")],
+        &[(r#"settla_settlements_failed_total{failure="reverted"}"#, "0+0x20 1+0x20")],
+    ),
+    ("SettlaSettlementLost", &[("settla_settlements_lost", "0+0x40")], &[("settla_settlements_lost", "1+0x40")]),
+    ("SettlaSettlementHeld", &[("settla_settlement_held", "0+0x40")], &[("settla_settlement_held", "1+0x40")]),
+    ("SettlaGasLow", &[("settla_gas_transactions_left", "200+0x40")], &[("settla_gas_transactions_left", "199+0x40")]),
+    (
+        "SettlaSettlementFeesRaised",
+        &[("settla_settlements_bumped_total", "5+0x20 14+0x20")],
+        &[("settla_settlements_bumped_total", "5+0x20 16+0x20")],
+    ),
+    (
+        "SettlaRpcDisagreement",
+        &[("settla_rpc_disagreements_total", "5+0x40")],
+        &[("settla_rpc_disagreements_total", "0+0x20 1+0x20")],
+    ),
+    (
+        "SettlaContradiction",
+        &[("settla_contradictions_total", "5+0x40")],
+        &[("settla_contradictions_total", "0+0x20 1+0x20")],
+    ),
+    (
+        "SettlaStatementStale",
+        &[("settla_statement_applied_timestamp_seconds", "-120+30x40")],
+        &[("settla_statement_applied_timestamp_seconds", "-121+30x40")],
     ),
     (
         "SettlaBankCreditUnmatched",
@@ -206,6 +229,8 @@ async fn a_stuck_transfer_fires_the_alert_of_its_state_and_no_other() {
     let client = system.client(0).unwrap();
     let quote = client.quote("GBP", "NGN", Amount::Source("25.00")).await.unwrap().success().unwrap();
 
+    // The wallet gets its gas money when the workers run already.
+    wait_until(system, "settla_gas_transactions_left", |left| left > 200.0).await;
     let healthy = wait_until(system, "settla_gauges_read_timestamp_seconds", |at| at > 0.0).await;
     for metric in rules().iter().flat_map(promtool::Rule::metrics) {
         assert!(

@@ -49,6 +49,7 @@ pub(super) fn transfer(world: &World, create: &CreateTransfer, now: Timestamp) -
         terms: quote.terms.clone(),
         reference: create.reference.clone(),
         beneficiary: create.beneficiary.clone(),
+        settlement: create.settlement,
         state: TransferState::Funded,
         version: 1,
         progress: Progress::default(),
@@ -78,8 +79,10 @@ fn within_limits(limits: &Limits, usage: &Usage, debit: i128, now: Timestamp) ->
     if debit > i128::from(limits.per_transfer) {
         return Err(Refusal::LimitPerTransfer);
     }
-    // Servers' clocks differ a little around midnight: one that lags must not reset the day another began.
-    let day = now.utc_day().max(usage.day);
+    // Servers' clocks differ a little around midnight: one that lags must not reset the day another began. A day further
+    // ahead was written by a clock that was wrong, and must not stand until it comes.
+    let today = now.utc_day();
+    let day = if usage.day == today + 1 { usage.day } else { today };
     let after = Usage { day, day_total: usage.on_day(day) + debit, pending: usage.pending + debit };
     if after.day_total > i128::from(limits.per_day) {
         return Err(Refusal::LimitPerDay);

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::tenant::TenantNo;
 use crate::time::Timestamp;
 use crate::topup::{BankCredit, Topup};
-use crate::transfer::Transfer;
+use crate::transfer::{Settlement, Transfer};
 use crate::withdrawal::Withdrawal;
 use crate::world::{Change, World};
 use uuid::Uuid;
@@ -67,6 +67,8 @@ pub struct CreateTransfer {
     pub reference: String,
     /// To whom, masked.
     pub beneficiary: MaskedBeneficiary,
+    /// How its tokens go to the off-ramp.
+    pub settlement: Settlement,
 }
 
 /// A finding about an effect.
@@ -98,6 +100,9 @@ pub enum Answer {
     Applied,
     /// It had been applied before, or comes too late to matter.
     Nothing,
+    /// It is a success of something whose end was another: money may have moved that our books know nothing of. Nothing
+    /// was changed; people must look.
+    Contradicts,
 }
 
 /// What a command leads to.

@@ -14,6 +14,7 @@ use crate::money::Money;
 use crate::posting::{Journal, PostingCode};
 use crate::time::Timestamp;
 use crate::transfer::{Progress, Transfer, TransferState};
+use crate::withdrawal::WithdrawalState;
 use crate::world::{Change, World};
 
 /// Applies a finding. Nothing happens if the effect is not the subject's own, is unknown, done or called
@@ -26,6 +27,9 @@ pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decisio
     let news = match world.effects.get(&(tenant, report.effect)) {
         Some(EffectStatus::Untouched | EffectStatus::Started) => true,
         Some(EffectStatus::Accepted) => report.finding != Finding::Accepted,
+        Some(EffectStatus::Done | EffectStatus::Cancelled) if contradicts(world, report, kind) => {
+            return Decision { changes: Vec::new(), answer: Answer::Contradicts };
+        }
         Some(EffectStatus::Done | EffectStatus::Cancelled) | None => false,
     };
     if !news {
@@ -43,6 +47,20 @@ pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decisio
         }
     };
     decision.unwrap_or_else(Decision::nothing)
+}
+
+/// Whether a finding about an effect that has ended says that it succeeded, although it was not success that ended it.
+fn contradicts(world: &World, report: &Report, kind: EffectKind) -> bool {
+    let transfer = world.transfers.get(&(report.tenant, TransferId(report.subject)));
+    let withdrawal = world.withdrawals.get(&(report.tenant, WithdrawalId(report.subject)));
+    match (kind, &report.finding) {
+        (EffectKind::OnRamp, Finding::Delivered { .. }) => transfer.is_some_and(|t| t.progress.delivered.is_none()),
+        (EffectKind::OffRamp, Finding::PaidOut { .. }) => transfer.is_some_and(|t| t.progress.paid.is_none()),
+        (EffectKind::BankPayment, Finding::PaymentExecuted) => {
+            withdrawal.is_some_and(|w| w.state != WithdrawalState::Paid)
+        }
+        _ => false,
+    }
 }
 
 struct Step<'a> {
@@ -89,6 +107,7 @@ impl Step<'_> {
                     chain: terms.route.chain.clone(),
                     provider: terms.route.off_ramp.clone(),
                     amount: terms.sent,
+                    settlement: t.settlement,
                 };
                 self.next(TransferState::Settling, journal, Some(settle), learn)
             }

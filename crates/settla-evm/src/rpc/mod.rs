@@ -5,6 +5,7 @@
 
 mod confirm;
 mod error;
+mod nodes;
 mod transport;
 mod types;
 mod wire;
@@ -15,6 +16,7 @@ use alloy::sol_types::SolCall;
 use serde_json::{Value, json};
 
 pub use error::{RpcError, SendError};
+pub use nodes::{DISAGREEMENTS_METRIC, Nodes};
 pub use types::{Confirmation, Receipt, TokenTransfer, Tx};
 
 use self::transport::{Call, Transport};
@@ -99,6 +101,37 @@ impl Rpc {
     /// How many transactions of this account are in blocks: the chain's next nonce.
     pub async fn nonce(&self, address: Address) -> Result<u64, RpcError> {
         let params = json!([address, "latest"]);
+        wire::quantity_u64(self.transport.call("eth_getTransactionCount", params).await?)
+    }
+
+    /// The transaction that used this nonce of the account, in blocks up to the one at `depth`: found by looking for the
+    /// block in which the account's count of transactions passed it, at most 64 questions. `None` where it is not used.
+    pub async fn transaction_of_nonce(
+        &self,
+        address: Address,
+        nonce: u64,
+        depth: u64,
+    ) -> Result<Option<TxHash>, RpcError> {
+        let mut high = self.block_number().await?.saturating_sub(depth.max(1) - 1);
+        if self.nonce_at(address, high).await? <= nonce {
+            return Ok(None);
+        }
+        // Between a block before which it was not used (`low` itself is not looked at) and one by which it was.
+        let mut low = 0;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.nonce_at(address, middle).await? > nonce {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        let block = self.transport.call("eth_getBlockByNumber", json!([format!("{high:#x}"), true])).await?;
+        wire::transaction_of_nonce(&block, address, nonce)
+    }
+
+    async fn nonce_at(&self, address: Address, block: u64) -> Result<u64, RpcError> {
+        let params = json!([address, format!("{block:#x}")]);
         wire::quantity_u64(self.transport.call("eth_getTransactionCount", params).await?)
     }
 

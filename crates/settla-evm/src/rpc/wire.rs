@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Receipt, RpcError, TokenTransfer, Tx};
-use crate::TxHash;
+use crate::{Address, TxHash};
 
 sol! {
     event Transfer(address indexed from, address indexed to, uint256 value);
@@ -102,6 +102,20 @@ pub(super) fn transaction(value: Value) -> Result<Option<Tx>, RpcError> {
         input: wire.input.to_vec(),
         block_number: wire.block_number.map(|number| number.to()),
     }))
+}
+
+#[derive(Deserialize)]
+struct WireNonce {
+    hash: B256,
+    from: alloy::primitives::Address,
+    nonce: U64,
+}
+
+/// The transaction of a block, with its transactions in full, that has this nonce of the account.
+pub(super) fn transaction_of_nonce(block: &Value, address: Address, nonce: u64) -> Result<Option<TxHash>, RpcError> {
+    let transactions: Vec<WireNonce> = decode(block["transactions"].clone(), "a block with its transactions")?;
+    let found = transactions.iter().find(|tx| Address::from(tx.from) == address && tx.nonce.to::<u64>() == nonce);
+    Ok(found.map(|tx| tx.hash.into()))
 }
 
 /// The transfers in a log answer. The filter asked for transfers alone, so anything else is an error, not noise.

@@ -56,6 +56,9 @@ pub enum SignerError {
     /// Something else was signed under this id.
     #[error("intent {0} was signed before with other content")]
     IntentChanged(Uuid),
+    /// Nothing was signed under this id, so there is nothing to raise the fees of.
+    #[error("intent {0} was not signed")]
+    UnknownIntent(Uuid),
     /// The manifest cannot be paid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::journal::Journal;
 use super::key_file::{self, Paths};
-use super::record::Record;
+use super::record::{BumpRecord, Record};
 use super::worker::{self, Book, Request};
 use super::{Intent, SignedTx, Signer, SignerError};
-use crate::Address;
+use crate::{Address, Fees};
 
 /// Calls that may wait for the signing thread; more wait for a place.
 const QUEUE_MAX: usize = 256;
@@ -96,7 +96,12 @@ impl Signer for LocalSigner {
         self.ask(|reply| Request::Sign { intent, reply }).await
     }
 
-    async fn find(&self, intent_id: Uuid) -> Result<Option<SignedTx>, SignerError> {
+    async fn bump(&self, intent_id: Uuid, fees: Fees, audit: &[String]) -> Result<SignedTx, SignerError> {
+        let bump = Box::new(BumpRecord { intent_id, fees, audit: audit.to_vec() });
+        self.ask(|reply| Request::Bump { bump, reply }).await
+    }
+
+    async fn find(&self, intent_id: Uuid) -> Result<Vec<SignedTx>, SignerError> {
         self.ask(|reply| Request::Find { intent_id, reply }).await
     }
 }

@@ -55,6 +55,9 @@ pub struct SignedTx {
     pub raw: Vec<u8>,
     /// Who pays.
     pub from: Address,
+    /// What it may cost. Zero in a journal of an earlier version, where the intent tells.
+    #[serde(default)]
+    pub fees: Fees,
 }
 
 /// Owner of one key and its nonces.
@@ -67,6 +70,11 @@ pub trait Signer: Send + Sync {
     /// of a repeated call are ignored, and a change of anything that moves money is refused.
     async fn sign(&self, intent: &Intent) -> Result<SignedTx, SignerError>;
 
-    /// What was signed under an intent's id, if anything.
-    async fn find(&self, intent_id: Uuid) -> Result<Option<SignedTx>, SignerError>;
+    /// Signs an intent again, at its own nonce and otherwise unchanged, for higher fees: whichever of its transactions
+    /// gets into a block, the others never can. Both fees have to be a tenth above the last ones, since nodes take no
+    /// replacement for less. Asked again with the last fees, it returns the last bytes. `audit` as in [`Intent`].
+    async fn bump(&self, intent_id: Uuid, fees: Fees, audit: &[String]) -> Result<SignedTx, SignerError>;
+
+    /// What was signed under an intent's id, oldest first; nothing for an unknown one.
+    async fn find(&self, intent_id: Uuid) -> Result<Vec<SignedTx>, SignerError>;
 }

@@ -2,15 +2,48 @@
 
 use sha2::{Digest, Sha256};
 
+use super::record::{BumpRecord, IntentRecord};
 use super::{Intent, SignerError};
-use crate::Address;
 use crate::fees::GAS_LIMIT_CEILING;
+use crate::{Address, Fees};
 
 /// Longest audit line, in bytes. With the bound on members it bounds a journal line.
 const AUDIT_LINE_BYTES_MAX: usize = 512;
 
 /// Least gas that any transaction needs.
 const GAS_LIMIT_FLOOR: u64 = 21_000;
+
+/// Signatures of one intent at most: more than enough raises to come from one wei to the ceiling would be a defect.
+const SIGNATURES_MAX: usize = 64;
+
+/// Checks a raise of an intent's fees.
+pub(super) fn check_bump(
+    intent: &IntentRecord,
+    last: Fees,
+    signatures: usize,
+    bump: &BumpRecord,
+) -> Result<(), SignerError> {
+    if signatures >= SIGNATURES_MAX {
+        return Err(SignerError::Refused("the intent was signed too often"));
+    }
+    if !bump.fees.are_acceptable() {
+        return Err(SignerError::Refused("the fees are zero or above the ceiling"));
+    }
+    if !bump.fees.replace(&last) {
+        return Err(SignerError::Refused("the fees are not a tenth above the last ones"));
+    }
+    check_audit(&bump.audit, intent.manifest.members.len())
+}
+
+fn check_audit(audit: &[String], members: usize) -> Result<(), SignerError> {
+    if audit.len() != members {
+        return Err(SignerError::Refused("every member needs one audit line"));
+    }
+    if audit.iter().any(|line| line.is_empty() || line.len() > AUDIT_LINE_BYTES_MAX) {
+        return Err(SignerError::Refused("an audit line is empty or too long"));
+    }
+    Ok(())
+}
 
 /// Checks an intent that was not seen before.
 pub(super) fn check(intent: &Intent, chain_id: u64) -> Result<(), SignerError> {
@@ -28,12 +61,7 @@ pub(super) fn check(intent: &Intent, chain_id: u64) -> Result<(), SignerError> {
     if intent.token == Address::ZERO {
         return Err(SignerError::Destination(intent.token));
     }
-    if intent.audit.len() != intent.manifest.members.len() {
-        return Err(SignerError::Refused("every member needs one audit line"));
-    }
-    if intent.audit.iter().any(|line| line.is_empty() || line.len() > AUDIT_LINE_BYTES_MAX) {
-        return Err(SignerError::Refused("an audit line is empty or too long"));
-    }
+    check_audit(&intent.audit, intent.manifest.members.len())?;
     if !intent.fees.are_acceptable() {
         return Err(SignerError::Refused("the fees are zero or above the ceiling"));
     }
@@ -60,7 +88,7 @@ pub(super) fn fingerprint(intent: &Intent) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fees, Manifest, ManifestError, ManifestMember};
+    use crate::{Manifest, ManifestError, ManifestMember};
     use uuid::Uuid;
 
     type Change = fn(&mut Intent);

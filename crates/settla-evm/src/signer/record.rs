@@ -19,8 +19,18 @@ pub(super) enum Record {
     Opened { address: Address, chain_id: u64 },
     /// A nonce is taken and the audit lines are kept; on disk before the signature is made.
     Intent(Box<IntentRecord>),
+    /// The fees of an intent are raised, and the audit lines of its next signature.
+    Bump(Box<BumpRecord>),
     /// The signature; on disk before the caller has it.
     Signed(SignedTx),
+}
+
+/// Higher fees for an intent that was signed before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BumpRecord {
+    pub intent_id: Uuid,
+    pub fees: Fees,
+    pub audit: Vec<String>,
 }
 
 /// An intent with its nonce. What is signed follows from it alone: signatures are deterministic (RFC 6979).
@@ -96,6 +106,7 @@ impl IntentRecord {
             tx_hash: (*signed.hash()).into(),
             raw: signed.encoded_2718(),
             from: key.address().into(),
+            fees: self.fees,
         })
     }
 }

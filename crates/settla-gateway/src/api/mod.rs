@@ -6,6 +6,7 @@ pub(crate) mod me;
 pub(crate) mod providers;
 pub(crate) mod quotes;
 pub(crate) mod reference;
+pub(crate) mod settlements;
 pub(crate) mod transfers;
 pub(crate) mod treasury;
 pub(crate) mod webhooks;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use settla_domain::id::{EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 
 use crate::problem::Problem;
@@ -21,6 +21,10 @@ impl Named for QuoteId {
 
 impl Named for TransferId {
     const NAME: &'static str = "transfer";
+}
+
+impl Named for BatchId {
+    const NAME: &'static str = "settlement_batch";
 }
 
 impl Named for EndpointId {

@@ -67,7 +67,7 @@ impl Wallet {
 
     /// What was signed for the batch.
     pub(crate) async fn signed(&self, id: Uuid) -> Result<Option<SignedTx>, SignerError> {
-        self.signer.find(id).await
+        Ok(self.signer.find(id).await?.pop())
     }
 
     /// Tokens in the wallet at the head block.

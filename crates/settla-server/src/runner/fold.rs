@@ -118,7 +118,7 @@ fn subject(answer: &Answer) -> Option<Uuid> {
         Answer::Transfer(transfer) => Some(transfer.id.0),
         Answer::Topup(topup) => Some(topup.id.0),
         Answer::Withdrawal(withdrawal) => Some(withdrawal.id.0),
-        Answer::Applied | Answer::Nothing => None,
+        Answer::Applied | Answer::Nothing | Answer::Contradicts => None,
     }
 }
 
@@ -177,7 +177,7 @@ fn audit(envelope: &Envelope, actor: &str, request_id: &str, answer: &Answer) ->
         Answer::Transfer(transfer) => transfer.id.to_string(),
         Answer::Topup(topup) => topup.id.to_string(),
         Answer::Withdrawal(withdrawal) => withdrawal.id.to_string(),
-        Answer::Applied | Answer::Nothing => String::new(),
+        Answer::Applied | Answer::Nothing | Answer::Contradicts => String::new(),
     };
     Audit { tenant: envelope.tenant, actor: actor.to_owned(), action, object, request_id: Some(request_id.to_owned()) }
 }

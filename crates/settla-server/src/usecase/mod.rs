@@ -7,6 +7,7 @@ mod inbound;
 mod ledger;
 mod quote;
 mod readiness;
+mod settlement;
 mod transfer;
 mod treasury;
 mod webhook;
@@ -17,13 +18,14 @@ use crate::runner::{Decided, Envelope, Runner, RunnerError};
 use async_trait::async_trait;
 use hmac::{Hmac, Mac};
 use settla_domain::decide::Command;
-use settla_domain::id::{EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_port::caller::{Caller, Me, Mutation, Reply};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
 use settla_port::quote::{CreateQuote, QuoteView};
+use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
@@ -240,6 +242,16 @@ impl Platform for Server {
         id: TransferId,
     ) -> Result<Reply<TransferView>, PortError> {
         transfer::cancel(self, caller, call, id).await
+    }
+    async fn settlement_batches(
+        &self,
+        caller: &Caller,
+        page: &PageRequest,
+    ) -> Result<Page<SettlementBatchView>, PortError> {
+        settlement::list(self, caller, page).await
+    }
+    async fn settlement_batch(&self, caller: &Caller, id: BatchId) -> Result<SettlementBatchView, PortError> {
+        settlement::get(self, caller, id).await
     }
     async fn positions(&self, caller: &Caller) -> Result<Vec<PositionView>, PortError> {
         treasury::positions(self, caller).await

@@ -37,8 +37,14 @@ pub(super) async fn create(
         tracing::error!(%error, "sealing failed");
         PortError::Unavailable
     })?;
-    let command =
-        Command::CreateTransfer(Create { tenant: caller.tenant(), id, quote, reference, beneficiary: masked });
+    let command = Command::CreateTransfer(Create {
+        tenant: caller.tenant(),
+        id,
+        quote,
+        reference,
+        beneficiary: masked,
+        settlement: ask.settlement,
+    });
     answer(server.decide(caller, call, command, Some((id.0, sealed))).await?)
 }
 

@@ -13,7 +13,7 @@ use settla_domain::quote::Quote;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::{TenantNo, TenantStatus, TenantTerms};
 use settla_domain::topup::Topup;
-use settla_domain::transfer::{Transfer, TransferState};
+use settla_domain::transfer::{Settlement, Transfer, TransferState};
 use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
@@ -201,6 +201,7 @@ pub(crate) fn transfer(row: &PgRow) -> Result<Transfer, StoreError> {
         terms: json(row, "terms")?,
         reference: row.try_get("reference")?,
         beneficiary: json(row, "beneficiary")?,
+        settlement: Settlement::from_name(row.try_get("settlement")?).ok_or(StoreError::Corrupt("settlement"))?,
         state: TransferState::from_name(row.try_get("state")?).ok_or(StoreError::Corrupt("state"))?,
         version: u32::try_from(version).map_err(|_| StoreError::Corrupt("version"))?,
         progress: json(row, "progress")?,

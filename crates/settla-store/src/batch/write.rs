@@ -143,9 +143,10 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     };
     sqlx::query(
         "INSERT INTO transfers (tenant, id, quote, reference, beneficiary, terms, debit_currency, debit_amount,
-             destination_currency, destination_amount, state, version, progress, created_at, updated_at)
+             destination_currency, destination_amount, state, version, progress, created_at, updated_at, settlement)
          SELECT * FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[], $8::bigint[],
-             $9::text[], $10::bigint[], $11::text[], $12::int[], $13::jsonb[], $14::timestamptz[], $15::timestamptz[])",
+             $9::text[], $10::bigint[], $11::text[], $12::int[], $13::jsonb[], $14::timestamptz[], $15::timestamptz[],
+             $16::text[])",
     )
     .bind(new.iter().map(|t| tenant_i32(t.tenant)).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.id.0).collect::<Vec<_>>())
@@ -162,6 +163,7 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     .bind(json(|t| to_json(&t.progress, "progress"))?)
     .bind(new.iter().map(|t| t.created_at.to_datetime()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.updated_at.to_datetime()).collect::<Vec<_>>())
+    .bind(new.iter().map(|t| t.settlement.name()).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -3,6 +3,7 @@
 
 mod idempotency;
 mod ledger;
+mod settlement;
 mod tenant;
 mod transfer;
 mod treasury;
@@ -10,6 +11,7 @@ mod webhook;
 
 pub use idempotency::first_answer;
 pub use ledger::{PostingRow, postings};
+pub use settlement::{BatchRow, batches, settlement_batch};
 pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
 pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};
 pub use treasury::{positions, topups, withdrawals};

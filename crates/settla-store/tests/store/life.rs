@@ -6,13 +6,15 @@ use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::effect::Effect;
 use settla_domain::event::EVENT_TYPES;
 use settla_domain::id::KeyId;
+use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
 use settla_domain::withdrawal::Withdrawal;
+use settla_store::StoreError;
 use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
 use settla_store::inbox::{self, InboxEvent};
 use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
-use settla_store::settlement::{self, Lane, Member};
+use settla_store::settlement::{self, ClosedBy, Gathering, Lane, Member, NewTransaction, Waiting};
 use settla_store::webhook::{self, Attempted, Next};
 use settla_store::{Store, operator};
 use uuid::Uuid;
@@ -61,7 +63,7 @@ pub async fn find(store: &Store, reports: &[Report]) {
 
 /// Puts everything that is due into one settlement batch.
 pub async fn settle(store: &Store) -> (Uuid, Vec<Member>) {
-    let mut gathering = settlement::gather(&store.worker, 100).await.unwrap();
+    let mut gathering = gather(store, 100).await;
     let amount = |effect: &Effect| match effect {
         Effect::Settle { amount, .. } => i64::try_from(amount.minor).unwrap(),
         other => panic!("gathered {other:?}"),
@@ -72,7 +74,7 @@ pub async fn settle(store: &Store) -> (Uuid, Vec<Member>) {
         .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: amount(&c.effect) })
         .collect();
     let batch = Uuid::now_v7();
-    gathering.close(batch, &lane(), &members, &[7; 32]).await.unwrap();
+    gathering.close(batch, &lane(), ClosedBy::Window, &members, &[7; 32]).await.unwrap();
     gathering.commit().await.unwrap();
     (batch, members)
 }
@@ -80,7 +82,34 @@ pub async fn settle(store: &Store) -> (Uuid, Vec<Member>) {
 /// Where batches go.
 pub fn lane() -> Lane {
     let text = |text: &str| text.to_owned();
-    Lane { chain: text("eip155:43113"), provider: text("meridian"), token: text("0x01"), destination: text("0x02") }
+    Lane {
+        chain: text("eip155:43113"),
+        provider: text("meridian"),
+        currency: text("USDC"),
+        token: text("0x01"),
+        destination: text("0x02"),
+    }
+}
+
+/// Takes what is due for [`lane`].
+pub async fn gather(store: &Store, limit: i64) -> Gathering {
+    let waiting = Waiting {
+        chain: lane().chain,
+        provider: lane().provider,
+        currency: Currency::USDC,
+        oldest_ms: 0,
+        total: Money::new(Currency::USDC, 0),
+        batched: 0,
+        alone: 0,
+    };
+    settlement::gather(&store.worker, &waiting, limit).await.unwrap()
+}
+
+/// Stores a transaction of a batch at a nonce.
+pub async fn sign(store: &Store, batch: Uuid, nonce: i64, tx_hash: &str, fee: i64) -> Result<(), StoreError> {
+    let raw = tx_hash.as_bytes();
+    let new = NewTransaction { nonce, tx_hash, raw, max_fee_per_gas: fee, max_priority_fee_per_gas: 1 };
+    settlement::signed(&store.worker, batch, &new).await
 }
 
 /// Lives it.

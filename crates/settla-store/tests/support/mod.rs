@@ -15,7 +15,7 @@ use settla_domain::quote::{AmountSide, PriceRequest, Quote, Route, SourcedRate, 
 use settla_domain::tenant::{TenantNo, TenantStatus, TenantTerms};
 use settla_domain::time::Timestamp;
 use settla_domain::topup::{BankCredit, Topup, reference_for};
-use settla_domain::transfer::Transfer;
+use settla_domain::transfer::{Settlement, Transfer};
 use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
 use settla_store::{Store, StoreConfig, operator};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -89,7 +89,14 @@ pub fn quote(tenant: TenantNo, source_minor: i128) -> Quote {
 pub fn create(quote: &Quote) -> CreateTransfer {
     let beneficiary = MaskedBeneficiary { name: "J***".into(), account: "****4567".into(), country: "NG".into() };
     let id = TransferId(Uuid::now_v7());
-    CreateTransfer { tenant: quote.tenant, id, quote: quote.id, reference: "INV-1".into(), beneficiary }
+    CreateTransfer {
+        tenant: quote.tenant,
+        id,
+        quote: quote.id,
+        reference: "INV-1".into(),
+        beneficiary,
+        settlement: Settlement::Batched,
+    }
 }
 
 /// A top-up with the bank's credit for it: money in.

@@ -19,6 +19,8 @@ use std::time::Duration;
 pub const CHAIN_ID: u64 = 43_113;
 /// Blocks until a receipt counts here.
 pub const DEPTH: u64 = 2;
+/// Blocks until one is final here.
+const FINAL_DEPTH: u64 = 8;
 /// Time between blocks of the local chain.
 pub const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Gas money for the settlement wallet: 1,000 coins.
@@ -70,10 +72,11 @@ impl Parts {
             api_key_hmac_secret: home.api_key_hmac_secret()?,
             master_key: Arc::new(home.master_key()?),
             signer: home.at("signer"),
-            rpc_url: self.anvil.url(),
+            rpc_urls: vec![self.anvil.url()],
             chain_id: CHAIN_ID,
             token: self.token,
             depth: DEPTH,
+            final_depth: FINAL_DEPTH,
             bank: at(0, &keys.bank, bank_hook.clone()),
             on_ramp: at(1, &keys.on_ramp, on_ramp_hook),
             off_ramp: at(2, &keys.off_ramp, off_ramp_hook),

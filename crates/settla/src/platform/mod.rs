@@ -9,9 +9,9 @@ use hmac::{Hmac, Mac};
 use introduction::{Party, introduce};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use settla_domain::money::Currency;
-use settla_evm::{Address, Rpc};
+use settla_evm::{Address, Nodes};
 use settla_gateway::{Gateway, LATENCY_BUCKETS_S, LATENCY_METRIC, Limits, metrics_router, router, serve};
-use settla_node::{Node, NodeConfig, NodeParts};
+use settla_node::{Node, NodeConfig, NodeParts, SettlementConfig};
 use settla_port::Platform;
 use settla_rails::bank::{Bank, HttpBank};
 use settla_rails::chain::Chain;
@@ -56,10 +56,13 @@ pub struct PlatformConfig {
     pub api_key_hmac_secret: Secret<Vec<u8>>,
     pub master_key: Arc<MasterKey>,
     pub signer: PathBuf,
-    pub rpc_url: String,
+    /// JSON-RPC of the chain's nodes: a majority of them is believed.
+    pub rpc_urls: Vec<String>,
     pub chain_id: u64,
     pub token: Address,
     pub depth: u64,
+    /// Blocks after which nothing is expected to be taken back any more.
+    pub final_depth: u64,
     pub bank: ProviderAt,
     pub on_ramp: ProviderAt,
     pub off_ramp: ProviderAt,
@@ -163,7 +166,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let hasher = KeyHasher::new(1, config.api_key_hmac_secret.expose())?;
     agree(&store, &hasher, &config.master_key).await?;
 
-    let rpc = Rpc::connect(&config.rpc_url, config.chain_id).await?;
+    let rpc = Nodes::connect(&config.rpc_urls, config.chain_id).await?;
     let signer = Arc::new(SignerFolder::new(
         config.signer.clone(),
         Arc::clone(&config.master_key),
@@ -171,8 +174,13 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         config.chain_id,
     ));
     let wallet = signer.wallet().await?;
-    let chain =
-        Arc::new(Chain { name: format!("eip155:{}", config.chain_id), rpc, token: config.token, depth: config.depth });
+    let chain = Arc::new(Chain {
+        name: format!("eip155:{}", config.chain_id),
+        rpc,
+        currency: Currency::USDC,
+        token: config.token,
+        depth: config.depth,
+    });
 
     let on_ramp: Arc<dyn OnRamp> = Arc::new(HttpOnRamp::new(http(ON_RAMP, &config.on_ramp)?));
     let off_ramp: Arc<dyn OffRamp> = Arc::new(HttpOffRamp::new(http(OFF_RAMP, &config.off_ramp)?));
@@ -230,7 +238,11 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         chain,
         wallet,
         inbound_bell: server.inbound_bell(),
-        config: NodeConfig { webhook_any_address: config.local_webhooks, ..NodeConfig::default() },
+        config: NodeConfig {
+            webhook_any_address: config.local_webhooks,
+            settlement: SettlementConfig { final_depth: config.final_depth, ..SettlementConfig::default() },
+            ..NodeConfig::default()
+        },
     });
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![

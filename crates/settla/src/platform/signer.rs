@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use async_trait::async_trait;
-use settla_evm::{Address, LocalSigner, Rpc, SignerError};
+use settla_evm::{Address, LocalSigner, Nodes, SignerError};
 use settla_node::{AnySigner, SignerSource};
 use settla_vault::MasterKey;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use tokio::sync::Mutex;
 pub struct SignerFolder {
     dir: PathBuf,
     master: Arc<MasterKey>,
-    rpc: Rpc,
+    rpc: Nodes,
     chain_id: u64,
     opened: Mutex<Option<AnySigner>>,
 }
 
 impl SignerFolder {
     /// A folder that may be open elsewhere.
-    pub fn new(dir: PathBuf, master: Arc<MasterKey>, rpc: Rpc, chain_id: u64) -> Self {
+    pub fn new(dir: PathBuf, master: Arc<MasterKey>, rpc: Nodes, chain_id: u64) -> Self {
         Self { dir, master, rpc, chain_id, opened: Mutex::new(None) }
     }
 
@@ -43,7 +43,7 @@ impl SignerFolder {
     async fn try_open(&self) -> Result<AnySigner, OpenError> {
         // A nonce on chain above the journal's means that an old folder was put back: the signer refuses then.
         let nonce = match LocalSigner::address_in(&self.dir)? {
-            Some(address) => self.rpc.nonce(address).await?,
+            Some(address) => self.rpc.highest_nonce(address).await?,
             None => 0,
         };
         Ok(Arc::new(LocalSigner::open(&self.dir, &self.master, self.chain_id, nonce)?))

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::tenant::{TenantNo, TenantTerms};
 use crate::time::Timestamp;
 use crate::topup::{BankCredit, Topup, reference_for};
-use crate::transfer::{Transfer, TransferState};
+use crate::transfer::{Settlement, Transfer, TransferState};
 use crate::withdrawal::{Withdrawal, WithdrawalState};
 use crate::world::{Change, World};
 use std::collections::HashSet;
@@ -93,6 +93,7 @@ impl Desk {
             quote,
             reference: "INV-1".into(),
             beneficiary: beneficiary(),
+            settlement: Settlement::Batched,
         };
         match self.run_unaudited(&Command::CreateTransfer(create))?.answer {
             Answer::Transfer(transfer) => Ok(transfer),

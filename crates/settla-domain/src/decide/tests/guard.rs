@@ -16,7 +16,7 @@ impl Desk {
     pub fn check(&self, command: &Command, decision: &Decision) {
         let owner = self.owner(command);
         Self::check_told(decision);
-        assert_eq!(decision.changes.is_empty(), decision.answer == Answer::Nothing, "{decision:?}");
+        assert_eq!(decision.changes.is_empty(), changes_nothing(&decision.answer), "{decision:?}");
         for change in &decision.changes {
             let of = match change {
                 Change::Posted(posting) => {
@@ -160,4 +160,9 @@ impl Desk {
             }
         }
     }
+}
+
+/// Whether an answer says that nothing was changed.
+pub fn changes_nothing(answer: &Answer) -> bool {
+    matches!(answer, Answer::Nothing | Answer::Contradicts)
 }

@@ -121,6 +121,20 @@ fn trap_12_a_clock_that_lags_behind_midnight_does_not_reset_the_day() {
     assert_eq!(create(&mut desk, 1_00), Err(Refusal::LimitPerDay));
 }
 
+/// A server whose clock was far ahead for a moment does not keep the day's total standing until that day comes.
+#[test]
+fn a_day_from_a_wrong_clock_does_not_stand() {
+    let mut desk = desk(Limits { per_day: EACH as i64, ..WIDE });
+    let now = desk.now;
+    desk.now = now.plus_ms(400 * DAY_MS);
+    create(&mut desk, EACH).unwrap();
+    desk.now = now;
+    create(&mut desk, EACH).unwrap();
+    assert_eq!(create(&mut desk, 1_00), Err(Refusal::LimitPerDay));
+    desk.now = now.plus_ms(DAY_MS);
+    create(&mut desk, EACH).unwrap();
+}
+
 #[test]
 fn trap_12_what_is_pending_counts_over_days() {
     let mut desk = desk(Limits { pending: EACH as i64, ..WIDE });

@@ -8,7 +8,8 @@ use super::commands::{
     A, B, WIDE, delivered, free, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
 };
 use super::desk::Desk;
-use crate::decide::{Answer, Command, Report};
+use super::guard::changes_nothing;
+use crate::decide::{Command, Report};
 use crate::effect::EffectKind::{BankPayment, OffRamp, OnRamp, Settle};
 use crate::finding::Finding;
 use crate::id::TransferId;
@@ -130,7 +131,7 @@ fn until_quiet(desk: &mut Desk, messages: &[Message]) {
         let mut quiet = true;
         for message in messages {
             match message {
-                Message::Said(report) => quiet &= desk.say(report.clone()) == Answer::Nothing,
+                Message::Said(report) => quiet &= changes_nothing(&desk.say(report.clone())),
                 Message::Cancel(tenant, transfer) => {
                     quiet &= desk.run(&Command::CancelTransfer { tenant: *tenant, transfer: *transfer }).is_err();
                 }

@@ -9,6 +9,7 @@ use crate::effect::EffectKind::{self, OffRamp, OnRamp, Settle};
 use crate::finding::Finding;
 use crate::money::Currency::{self, GBP, NGN, USDC, USDT};
 use crate::money::Money;
+use crate::transfer::Settlement;
 use crate::transfer::TransferState::{
     self, Completed, Funded, OffRamping, OnRamping, Refunded, Refunding, Settling, UnderReview,
 };
@@ -350,7 +351,12 @@ fn each_step_orders_the_next_with_the_quotes_amounts() {
                 .filter_map(|c| if let Change::EffectOrdered(o) = c { Some(o.effect) } else { None }),
         );
     }
-    let settle = Effect::Settle { chain: "eip155:43113".into(), provider: "meridian".into(), amount: usdc(SENT) };
+    let settle = Effect::Settle {
+        chain: "eip155:43113".into(),
+        provider: "meridian".into(),
+        amount: usdc(SENT),
+        settlement: Settlement::Batched,
+    };
     let off_ramp = Effect::OffRamp {
         provider: "meridian".into(),
         sent: usdc(SENT),

@@ -4,6 +4,7 @@ use super::commands::{
     A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
 };
 use super::desk::Desk;
+use super::guard::changes_nothing;
 use crate::account::AccountKind::{Available, Held, InTransit};
 use crate::account::{AccountId, AccountKind};
 use crate::decide::{Answer, Command, Decision, decide};
@@ -128,7 +129,7 @@ fn trap_06_a_redelivered_finding_about_a_withdrawal_posts_nothing() {
                 "{finding:?}"
             );
         }
-        assert_eq!(desk.say(report(A, withdrawal.id.0, BankPayment, Finding::PaymentExecuted)), Answer::Nothing);
+        assert!(changes_nothing(&desk.say(report(A, withdrawal.id.0, BankPayment, Finding::PaymentExecuted))));
     }
 }
 

@@ -4,10 +4,12 @@ use super::commands::{
     A, B, WIDE, delivered, gbp, paid, refused, report, returned, returning, settled, unresolved, usual,
 };
 use super::desk::Desk;
+use super::guard::changes_nothing;
 use crate::decide::{Answer, Command, Report};
 use crate::effect::EffectKind::{self, BankPayment, OffRamp, OnRamp, Settle};
 use crate::effect::EffectStatus;
 use crate::finding::Finding;
+use crate::money::Currency;
 use crate::tenant::TenantNo;
 use crate::transfer::Transfer;
 use uuid::Uuid;
@@ -127,10 +129,45 @@ fn an_effect_that_is_over_or_unknown_takes_no_finding() {
             desk.world.effects.extend(status.map(|status| ((A, kind.id_for(subject)), status)));
             for finding in every_finding(&transfer) {
                 let command = Command::Report(report(A, subject, kind, finding));
-                assert_eq!(desk.run_unaudited(&command).unwrap().answer, Answer::Nothing, "{status:?} {command:?}");
+                let answer = desk.run_unaudited(&command).unwrap().answer;
+                assert!(changes_nothing(&answer), "{status:?} {command:?}");
             }
         }
     }
+}
+
+/// What has ended without success and is then said to have succeeded moves nothing, and is not passed over either. A
+/// success that was applied may be said again.
+#[test]
+fn a_success_after_another_end_is_a_contradiction() {
+    let successes = |t: &Transfer| [(OnRamp, delivered(t.terms.bought)), (OffRamp, paid(t.terms.destination))];
+    for end in [refused(), unresolved()] {
+        let (mut desk, transfer) = desk();
+        let [(kind, success), _] = successes(&transfer);
+        desk.tell(&transfer, kind, end.clone());
+        let before = desk.clone();
+        assert_eq!(desk.tell(&transfer, kind, success), Answer::Contradicts, "{end:?}");
+        assert_eq!(desk.parts(A, Currency::GBP), before.parts(A, Currency::GBP));
+
+        let (mut desk, transfer) = self::desk();
+        let [first, (kind, success)] = successes(&transfer);
+        desk.tell(&transfer, first.0, first.1.clone());
+        assert_eq!(desk.tell(&transfer, first.0, first.1), Answer::Nothing);
+        desk.tell(&transfer, Settle, settled());
+        desk.tell(&transfer, kind, returned(transfer.terms.sent));
+        assert_eq!(desk.tell(&transfer, kind, success), Answer::Contradicts);
+
+        let (mut desk, _) = self::desk();
+        let withdrawal = desk.withdraw(A, gbp(1_00), "W1").unwrap();
+        let say = |finding| report(A, withdrawal.id.0, BankPayment, finding);
+        desk.say(say(end));
+        assert_eq!(desk.say(say(Finding::PaymentExecuted)), Answer::Contradicts);
+    }
+    let (mut desk, _) = desk();
+    let withdrawal = desk.withdraw(A, gbp(1_00), "W1").unwrap();
+    let executed = report(A, withdrawal.id.0, BankPayment, Finding::PaymentExecuted);
+    desk.say(executed.clone());
+    assert_eq!(desk.say(executed), Answer::Nothing);
 }
 
 /// Every effect of the subject is put back to where a worker starts; nothing must come of it.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use settla_domain::id::{EndpointId, KeyId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
 use settla_port::caller::{Caller, Me, Mutation, Reply, Scope};
@@ -14,6 +14,7 @@ use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
 use settla_port::quote::{CreateQuote, QuoteView};
 use settla_port::rate_limit::RateLimits;
+use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
@@ -190,6 +191,16 @@ impl Platform for Fake {
     async fn cancel_transfer(&self, _: &Caller, call: &Mutation, id: TransferId) -> Port<Reply<TransferView>> {
         self.enter("cancel_transfer", (call, id)).await?;
         self.reply(views::transfer())
+    }
+
+    async fn settlement_batches(&self, _: &Caller, page: &PageRequest) -> Port<Page<SettlementBatchView>> {
+        self.enter("settlement_batches", page).await?;
+        self.page(views::settlement_batch())
+    }
+
+    async fn settlement_batch(&self, _: &Caller, id: BatchId) -> Port<SettlementBatchView> {
+        self.enter("settlement_batch", id).await?;
+        Ok(views::settlement_batch())
     }
 
     async fn positions(&self, _: &Caller) -> Port<Vec<PositionView>> {

@@ -85,6 +85,8 @@ pub fn filled(path: &str) -> String {
         views::transfer_id().to_string()
     } else if path.contains("quotes") {
         views::quote_id().to_string()
+    } else if path.contains("settlement-batches") {
+        views::settlement_batch().id.to_string()
     } else if path.contains("webhook-endpoints") {
         views::endpoint_id().to_string()
     } else {

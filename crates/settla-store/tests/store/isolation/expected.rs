@@ -65,10 +65,16 @@ quotes
     app      own: select
     auditor  all: select
 settlement_members
+    app      own: select
     worker   all: select insert update(released)
     auditor  all: select
+settlement_transactions
+    app      : select
+    worker   : select insert
+    auditor  : select
 settlements
-    worker   : select insert update(nonce,raw,status,tx_hash,updated_at)
+    app      : select
+    worker   : select insert update(failure,final,nonce,status,tx_hash,updated_at)
     auditor  : select
 shared_facts
     operator : select insert

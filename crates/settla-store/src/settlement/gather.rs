@@ -1,0 +1,173 @@
+//! What waits to be settled, and putting it into batches.
+
+use super::{Lane, Member};
+use crate::StoreError;
+use crate::outbox::{Claim, Moment, claimed};
+use crate::row::{minor_i64, tenant_i32};
+use settla_domain::effect::EffectKind;
+use settla_domain::money::{Currency, Money, MoneyError};
+use sqlx::postgres::PgPool;
+use sqlx::{Postgres, Row, Transaction};
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// What waits for one destination on one chain in one stablecoin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// CAIP-2.
+    pub chain: String,
+    /// The receiving provider.
+    pub provider: String,
+    /// The stablecoin.
+    pub currency: Currency,
+    /// For how long the first one has been due.
+    pub oldest_ms: i64,
+    /// Sum of what may be batched.
+    pub total: Money,
+    /// How many may be batched.
+    pub batched: i64,
+    /// How many want a transaction of their own.
+    pub alone: i64,
+}
+
+/// What closed a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// Its oldest member had waited for the whole window.
+    Window,
+    /// Its amount was reached.
+    Amount,
+    /// It was full.
+    Members,
+    /// It is for one member that does not wait for others.
+    Alone,
+}
+
+impl ClosedBy {
+    /// Name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Amount => "amount",
+            Self::Members => "members",
+            Self::Alone => "alone",
+        }
+    }
+}
+
+/// Looks at what waits, without taking it. Reads at most `limit` effects.
+pub async fn waiting(worker: &PgPool, limit: i64) -> Result<Vec<Waiting>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT payload->>'chain' AS chain, payload->>'provider' AS provider, payload->'amount'->>'currency' AS currency,
+                (extract(epoch FROM now() - min(next_at)) * 1000)::bigint AS oldest_ms,
+                coalesce(sum((payload->'amount'->>'amount')::numeric) FILTER (WHERE NOT alone), 0)::text AS total,
+                count(*) FILTER (WHERE NOT alone) AS batched, count(*) FILTER (WHERE alone) AS alone
+         FROM (SELECT payload, next_at, coalesce(payload->>'settlement' = 'alone', false) AS alone FROM outbox
+               WHERE kind = $1 AND status = 'ready' AND next_at <= now() ORDER BY next_at LIMIT $2) due
+         GROUP BY 1, 2, 3",
+    )
+    .bind(EffectKind::Settle.name())
+    .bind(limit)
+    .fetch_all(worker)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            let currency = Currency::from_str(r.try_get("currency")?).map_err(|_| StoreError::Corrupt("currency"))?;
+            let total = match Money::parse(currency, r.try_get("total")?) {
+                Err(MoneyError::NotPositive) => Money::new(currency, 0),
+                // More than one batch can be.
+                Err(MoneyError::TooLarge) => Money::new(currency, currency.amount_max()),
+                parsed => parsed.map_err(|_| StoreError::Corrupt("total"))?,
+            };
+            Ok(Waiting {
+                chain: r.try_get("chain")?,
+                provider: r.try_get("provider")?,
+                currency,
+                oldest_ms: r.try_get("oldest_ms")?,
+                total,
+                batched: r.try_get("batched")?,
+                alone: r.try_get("alone")?,
+            })
+        })
+        .collect()
+}
+
+/// Claims due settle effects and holds them locked until the batches they go into are written.
+pub struct Gathering {
+    tx: Transaction<'static, Postgres>,
+    /// What was found, oldest first.
+    pub claims: Vec<Claim>,
+}
+
+/// Starts a gathering of at most `limit` effects of one lane. Only joining a batch counts as an attempt: a claim's
+/// `attempt` is the number of batches that it was in before.
+pub async fn gather(worker: &PgPool, lane: &Waiting, limit: i64) -> Result<Gathering, StoreError> {
+    let mut tx = worker.begin().await?;
+    let rows = sqlx::query(
+        "SELECT id, tenant, subject, payload, status, attempts, coalesce(first_attempt_at, now()) AS first_attempt_at, epoch
+         FROM outbox WHERE kind = $1 AND status = 'ready' AND next_at <= now()
+             AND payload->>'chain' = $3 AND payload->>'provider' = $4 AND payload->'amount'->>'currency' = $5
+         ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(EffectKind::Settle.name())
+    .bind(limit)
+    .bind(&lane.chain)
+    .bind(&lane.provider)
+    .bind(lane.currency.code())
+    .fetch_all(&mut *tx)
+    .await?;
+    let claims = rows.iter().map(|row| claimed(row, Moment::now())).collect::<Result<_, _>>()?;
+    Ok(Gathering { tx, claims })
+}
+
+impl Gathering {
+    /// Writes a closed batch with its members.
+    pub async fn close(
+        &mut self,
+        batch: Uuid,
+        lane: &Lane,
+        closed_by: ClosedBy,
+        members: &[Member],
+        manifest_hash: &[u8],
+    ) -> Result<(), StoreError> {
+        let total = members
+            .iter()
+            .try_fold(0i128, |sum, m| sum.checked_add(i128::from(m.amount)))
+            .ok_or(StoreError::Corrupt("total"))?;
+        sqlx::query(
+            "INSERT INTO settlements (batch, chain, provider, currency, token, destination, total, manifest_hash, closed_by,
+                 status, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'closed', now(), now())",
+        )
+        .bind(batch)
+        .bind(&lane.chain)
+        .bind(&lane.provider)
+        .bind(&lane.currency)
+        .bind(&lane.token)
+        .bind(&lane.destination)
+        .bind(minor_i64(total)?)
+        .bind(manifest_hash)
+        .bind(closed_by.name())
+        .execute(&mut *self.tx)
+        .await?;
+        sqlx::query(
+            "WITH batched AS (UPDATE outbox SET status = 'batched', attempts = attempts + 1, epoch = epoch + 1,
+                  first_attempt_at = coalesce(first_attempt_at, now()) WHERE id = ANY ($2))
+             INSERT INTO settlement_members (batch, effect, tenant, subject, amount)
+             SELECT $1, * FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::bigint[])",
+        )
+        .bind(batch)
+        .bind(members.iter().map(|m| m.effect.0).collect::<Vec<_>>())
+        .bind(members.iter().map(|m| tenant_i32(m.tenant)).collect::<Vec<_>>())
+        .bind(members.iter().map(|m| m.subject).collect::<Vec<_>>())
+        .bind(members.iter().map(|m| m.amount).collect::<Vec<_>>())
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes the batches real.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}
