@@ -22,6 +22,7 @@ pub mod posting;
 pub mod quote;
 pub mod rate;
 pub mod refusal;
+pub mod review;
 pub mod tenant;
 pub mod time;
 pub mod topup;

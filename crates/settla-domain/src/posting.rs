@@ -45,6 +45,8 @@ pub enum PostingCode {
     CreditStable = 22,
     /// What the off-ramp used for a payout that is under review.
     Disputed = 23,
+    /// People accepted a payout that had been disputed.
+    DisputeSettled = 24,
     /// A withdrawal was created: its amount is held.
     WithdrawHold = 30,
     /// The withdrawal was refused by the bank: the hold is released.
@@ -55,7 +57,7 @@ pub enum PostingCode {
 
 impl PostingCode {
     /// Every code.
-    pub const ALL: [PostingCode; 19] = [
+    pub const ALL: [PostingCode; 20] = [
         Self::Topup,
         Self::UnmatchedCredit,
         Self::Hold,
@@ -72,6 +74,7 @@ impl PostingCode {
         Self::Returned,
         Self::CreditStable,
         Self::Disputed,
+        Self::DisputeSettled,
         Self::WithdrawHold,
         Self::WithdrawRelease,
         Self::WithdrawPaid,
@@ -106,6 +109,7 @@ impl PostingCode {
             Self::Returned => "returned",
             Self::CreditStable => "credit_stable",
             Self::Disputed => "disputed",
+            Self::DisputeSettled => "dispute_settled",
             Self::WithdrawHold => "withdraw_hold",
             Self::WithdrawRelease => "withdraw_release",
             Self::WithdrawPaid => "withdraw_paid",

@@ -86,6 +86,13 @@ pub struct QuoteTerms {
     pub route: Route,
 }
 
+impl QuoteTerms {
+    /// Both fees.
+    pub fn fee(&self) -> Money {
+        Money::new(self.debit.currency, self.debit.minor - self.source.minor)
+    }
+}
+
 /// A quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {

@@ -48,6 +48,15 @@ pub enum Refusal {
     /// The on-ramp may have been instructed, or the transfer has ended.
     #[error("the transfer can no longer be cancelled")]
     NotCancellable,
+    /// It waits for nobody's decision.
+    #[error("this payment is not under review")]
+    NotUnderReview,
+    /// What is known of the payment does not allow this decision.
+    #[error("this decision does not fit what is known of the payment")]
+    DecisionNotPossible,
+    /// A decision needs two different people.
+    #[error("a decision needs the agreement of a second person")]
+    SecondPersonNeeded,
     /// The reference has been used before.
     #[error("this reference has been used before")]
     ReferenceUsed,
@@ -77,6 +86,9 @@ impl Refusal {
             Self::LimitPending => "limit_pending",
             Self::TransferNotFound => "transfer_not_found",
             Self::NotCancellable => "not_cancellable",
+            Self::NotUnderReview => "not_under_review",
+            Self::DecisionNotPossible => "decision_not_possible",
+            Self::SecondPersonNeeded => "second_person_needed",
             Self::ReferenceUsed => "reference_used",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::NotWithdrawable => "not_withdrawable",

@@ -137,6 +137,9 @@ pub struct Progress {
     /// The transaction that brought the tokens back, `0x…`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub return_tx: Option<String>,
+    /// Where it stood when it came under review last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reviewed_from: Option<TransferState>,
     /// Why it did not complete: a stable code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,

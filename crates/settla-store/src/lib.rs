@@ -12,6 +12,7 @@ pub mod operator;
 pub mod outbox;
 mod pool;
 pub mod read;
+pub mod review;
 mod row;
 pub mod settlement;
 pub mod tenant_tx;

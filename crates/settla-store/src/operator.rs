@@ -137,7 +137,7 @@ async fn terms(
     Ok(())
 }
 
-async fn audit(
+pub(crate) async fn audit(
     tx: &mut Transaction<'_, Postgres>,
     tenant: TenantNo,
     actor: &str,

@@ -13,5 +13,6 @@ pub mod local;
 mod logging;
 pub mod operator;
 mod platform;
+pub mod review;
 pub mod sandbox;
 pub mod ui;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, books, demo, dev, doctor, operator, sandbox, ui};
+use settla::{bench, books, demo, dev, doctor, operator, review, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -31,6 +31,8 @@ enum Command {
     Tenant(operator::TenantArgs),
     /// Make, revoke and list API keys.
     Key(operator::KeyArgs),
+    /// Decide about payments under review, two people together.
+    Review(review::Args),
     /// Run the simulated bank, providers and price feed (started by `settla dev`).
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             Command::Books(args) => books::run(args).await,
             Command::Tenant(args) => operator::tenant(args).await,
             Command::Key(args) => operator::key(args).await,
+            Command::Review(args) => review::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
         }
     });

@@ -179,7 +179,7 @@ pub(crate) async fn create_key(
 }
 
 /// The database of the system in this folder, or the one that `SETTLA_TRANSFER_DB_URL` names.
-async fn open(home: &Home) -> Result<Store, Failure> {
+pub(crate) async fn open(home: &Home) -> Result<Store, Failure> {
     let url = match std::env::var("SETTLA_TRANSFER_DB_URL") {
         Ok(url) => url,
         Err(_) => home.facts()?["database_url"].as_str().unwrap_or_default().to_owned(),
@@ -196,6 +196,12 @@ async fn open(home: &Home) -> Result<Store, Failure> {
 async fn find_tenant(db: &Store, slug: &str) -> Result<TenantRow, Failure> {
     let row = store::find_tenant(&db.operator, slug).await?;
     row.ok_or_else(|| Failure::new(format!("no tenant {slug}")).try_next("see `settla tenant list`"))
+}
+
+/// Who acts, for decisions that need two people.
+pub(crate) fn operator_name(given: Option<&str>) -> Result<String, Failure> {
+    let name = given.map(str::to_owned).or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty());
+    name.ok_or_else(|| Failure::new("nobody says who you are").try_next("name yourself with --operator"))
 }
 
 fn actor() -> String {

@@ -8,6 +8,7 @@ mod create;
 mod money_in;
 mod money_out;
 mod report;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::finding::Finding;
 use crate::id::{EffectId, QuoteId, TransferId};
 use crate::quote::Quote;
 use crate::refusal::Refusal;
+use crate::review::Decided;
 use crate::tenant::TenantNo;
 use crate::time::Timestamp;
 use crate::topup::{BankCredit, Topup};
@@ -50,6 +52,8 @@ pub enum Command {
     },
     /// Take money out.
     CreateWithdrawal(Withdrawal),
+    /// Two people have decided about a payment under review.
+    Decide(Decided),
     /// A worker found something out about an effect of a transfer or withdrawal.
     Report(Report),
 }
@@ -129,6 +133,7 @@ pub fn decide(world: &World, command: &Command, now: Timestamp) -> Result<Decisi
         Command::CreateTopup(topup) => money_in::announce(world, topup),
         Command::BankCredit { id, credit } => Ok(money_in::credit(world, *id, credit, now)),
         Command::CreateWithdrawal(withdrawal) => money_out::create(world, withdrawal),
+        Command::Decide(decided) => review::decided(world, decided, now),
         Command::Report(report) => Ok(report::finding(world, report, now)),
     }
 }

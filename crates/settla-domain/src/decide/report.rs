@@ -246,6 +246,7 @@ impl Step<'_> {
         self.next(TransferState::UnderReview, journal, None, |p| {
             learn(p);
             p.failure = Some(reason.to_owned());
+            p.reviewed_from = Some(self.transfer.state);
         })
     }
 
@@ -258,12 +259,11 @@ impl Step<'_> {
     }
 
     fn fee(&self) -> Money {
-        let terms = &self.transfer.terms;
-        Money::new(terms.debit.currency, terms.debit.minor - terms.source.minor)
+        self.transfer.terms.fee()
     }
 }
 
-fn platform(kind: AccountKind) -> AccountId {
+pub(super) fn platform(kind: AccountKind) -> AccountId {
     AccountId::platform(kind)
 }
 

@@ -44,6 +44,10 @@ pub(super) fn keys(envelopes: &[Envelope], tenants: BTreeSet<TenantNo>) -> Keys 
             Command::CreateWithdrawal(withdrawal) => {
                 keys.withdrawal_references.insert((tenant, withdrawal.reference.clone()));
             }
+            Command::Decide(decided) => {
+                keys.transfers.insert((tenant, TransferId(decided.subject)));
+                keys.withdrawals.insert((tenant, WithdrawalId(decided.subject)));
+            }
             Command::Report(report) => {
                 keys.effects.insert((tenant, report.effect));
                 keys.transfers.insert((tenant, TransferId(report.subject)));
@@ -157,7 +161,7 @@ fn replay(world: &World, envelope: &Envelope, recorded: &Recorded, fingerprint: 
             first.updated_at = first.created_at;
             Answer::Withdrawal(first)
         }),
-        Command::BankCredit { .. } | Command::Report(_) => None,
+        Command::BankCredit { .. } | Command::Decide(_) | Command::Report(_) => None,
     };
     answer.map(|answer| Decided { answer, replayed: true }).ok_or(RunnerError::Internal)
 }
@@ -170,6 +174,7 @@ fn audit(envelope: &Envelope, actor: &str, request_id: &str, answer: &Answer) ->
         Command::CreateTopup(_) => "topup.create",
         Command::BankCredit { .. } => "bank.credit",
         Command::CreateWithdrawal(_) => "withdrawal.create",
+        Command::Decide(_) => "review.decide",
         Command::Report(_) => "effect.report",
     };
     let object = match answer {

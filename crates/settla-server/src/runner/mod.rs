@@ -275,6 +275,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::CreateTopup(_) => "create_topup",
         Command::BankCredit { .. } => "bank_credit",
         Command::CreateWithdrawal(_) => "create_withdrawal",
+        Command::Decide(_) => "decide",
         Command::Report(_) => "report",
     }
 }

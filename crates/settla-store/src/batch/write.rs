@@ -359,7 +359,10 @@ async fn moved_effects(
     }
     let rows = &touched.moved_effects;
     sqlx::query(
-        "UPDATE outbox o SET status = k.status, lease_until = NULL, next_at = $4
+        "UPDATE outbox o SET status = k.status, lease_until = NULL, next_at = $4,
+             -- Only a decision of people opens a step again: its count and time begin anew.
+             attempts = CASE k.status WHEN 'ready' THEN least(o.attempts, 1) ELSE o.attempts END,
+             first_attempt_at = CASE k.status WHEN 'ready' THEN NULL ELSE o.first_attempt_at END
          FROM unnest($1::int[], $2::uuid[], $3::text[]) k (tenant, id, status) WHERE o.tenant = k.tenant AND o.id = k.id",
     )
     .bind(rows.iter().map(|(tenant, _)| tenant_i32(*tenant)).collect::<Vec<_>>())

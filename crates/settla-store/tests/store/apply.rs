@@ -25,6 +25,10 @@ fn keys(tenant: TenantNo, commands: &[Command]) -> Keys {
                 keys.bank_entries.insert(credit.entry_id.clone());
                 keys.topup_references.insert((tenant, credit.reference.clone()));
             }
+            Command::Decide(decided) => {
+                keys.transfers.insert((tenant, TransferId(decided.subject)));
+                keys.withdrawals.insert((tenant, WithdrawalId(decided.subject)));
+            }
             Command::CreateWithdrawal(w) => drop(keys.withdrawal_references.insert((tenant, w.reference.clone()))),
             Command::Report(report) => {
                 keys.effects.insert((tenant, report.effect));

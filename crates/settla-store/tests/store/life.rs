@@ -7,6 +7,7 @@ use settla_domain::effect::Effect;
 use settla_domain::event::EVENT_TYPES;
 use settla_domain::id::KeyId;
 use settla_domain::money::{Currency, Money};
+use settla_domain::review::Decision;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
 use settla_domain::withdrawal::Withdrawal;
@@ -14,6 +15,7 @@ use settla_store::StoreError;
 use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
 use settla_store::inbox::{self, InboxEvent};
 use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
+use settla_store::review;
 use settla_store::settlement::{self, ClosedBy, Gathering, Lane, Member, NewTransaction, Waiting};
 use settla_store::webhook::{self, Attempted, Next};
 use settla_store::{Store, operator};
@@ -183,5 +185,15 @@ pub async fn live(store: &Store, slug: &str) -> Life {
     assert_eq!(inbox::keep(&store.worker, &[event]).await.unwrap(), 1);
     inbox::set_checkpoint(&store.worker, slug, "1").await.unwrap();
     operator::agree(&store.operator, slug, "1").await.unwrap().unwrap();
+    let proposal = review::Proposal {
+        id: Uuid::now_v7(),
+        tenant,
+        subject: completed.id.0,
+        decision: Decision::Refund,
+        ticket: "T-1".to_owned(),
+        reason: "for the attack".to_owned(),
+        proposed_by: "ada".to_owned(),
+    };
+    review::propose(&store.operator, &proposal).await.unwrap();
     Life { tenant, slug: slug.to_owned(), key_hash, key, endpoint, completed, settling, withdrawal }
 }

@@ -12,5 +12,6 @@ mod isolation;
 mod migrations;
 mod outbox;
 mod reads;
+mod review;
 mod settlement;
 mod webhook;

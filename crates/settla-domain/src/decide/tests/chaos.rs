@@ -68,6 +68,12 @@ pub(super) enum Op {
     Again {
         report: usize,
     },
+    /// People decide about it, whether it waits for them or not.
+    Decide {
+        by: Option<usize>,
+        subject: usize,
+        verdict: usize,
+    },
     /// Suspended one time in four, active otherwise.
     Status {
         tenant: usize,
@@ -93,6 +99,7 @@ fn op() -> impl Strategy<Value = Op> {
         40 => (some(), some(), some()).prop_map(|(subject, finding, amount)| Op::Tell { subject, finding, amount }),
         6 => (rarely(), some(), rarely(), some(), some(), some()).prop_map(|(by, subject, effect_of, kind, finding, amount)| Op::Babble { by, subject, effect_of, kind, finding, amount }),
         6 => some().prop_map(|report| Op::Again { report }),
+        8 => (rarely(), some(), some()).prop_map(|(by, subject, verdict)| Op::Decide { by, subject, verdict }),
         2 => (some(), some()).prop_map(|(tenant, number)| Op::Status { tenant, number }),
         3 => prop_oneof![0i64..5_000, 30_000i64..90_000, 3_600_000i64..30_000_000].prop_map(|ms| Op::Pass { ms }),
     ]

@@ -29,7 +29,7 @@ impl Desk {
                     posting.tenant
                 }
                 Change::EffectMoved(tenant, effect, status) => {
-                    self.check_moved(*tenant, *effect, *status);
+                    self.check_moved(command, *tenant, *effect, *status);
                     *tenant
                 }
                 Change::EffectOrdered(order) => {
@@ -38,7 +38,7 @@ impl Desk {
                     order.tenant
                 }
                 Change::TransferChanged(after) => {
-                    self.check_advanced(after);
+                    self.check_advanced(command, after);
                     after.tenant
                 }
                 Change::Happened(event) => {
@@ -59,7 +59,7 @@ impl Desk {
         }
     }
 
-    /// Each new state is told of once, as it is; a withdrawal under review is the only one kept to ourselves.
+    /// Each new state is told of once, as it is; that a withdrawal is under review, or no longer, is kept to ourselves.
     fn check_told(decision: &Decision) {
         let told =
             decision.changes.iter().filter_map(|c| if let Change::Happened(event) = c { Some(event) } else { None });
@@ -70,7 +70,9 @@ impl Desk {
                     expected.push((transfer.id.0, format!("transfer.{}", transfer.state.name().to_lowercase())));
                 }
                 Change::TopupChanged(topup) => expected.push((topup.id.0, "topup.credited".into())),
-                Change::WithdrawalChanged(withdrawal) if withdrawal.state != WithdrawalState::UnderReview => {
+                Change::WithdrawalChanged(withdrawal)
+                    if !matches!(withdrawal.state, WithdrawalState::UnderReview | WithdrawalState::Pending) =>
+                {
                     expected.push((withdrawal.id.0, format!("withdrawal.{}", withdrawal.state.name().to_lowercase())));
                 }
                 _ => {}
@@ -90,12 +92,13 @@ impl Desk {
                 _ => TenantNo::PLATFORM,
             },
             Command::CreateWithdrawal(withdrawal) => withdrawal.tenant,
+            Command::Decide(decided) => decided.tenant,
             Command::Report(report) => report.tenant,
         }
     }
 
-    /// An effect only moves forward, and not at all once it is done or called off.
-    fn check_moved(&self, tenant: TenantNo, effect: EffectId, to: EffectStatus) {
+    /// An effect only moves forward, and not at all once it is done or called off; people alone open it again.
+    fn check_moved(&self, command: &Command, tenant: TenantNo, effect: EffectId, to: EffectStatus) {
         let rank = |status: EffectStatus| match status {
             EffectStatus::Untouched => 0,
             EffectStatus::Started => 1,
@@ -103,16 +106,21 @@ impl Desk {
             EffectStatus::Done | EffectStatus::Cancelled => 3,
         };
         let from = self.world.effects[&(tenant, effect)];
+        if matches!(command, Command::Decide(_)) {
+            assert_eq!((from, to), (EffectStatus::Done, EffectStatus::Started));
+            return;
+        }
         assert!(rank(from) < 3, "{effect} was over");
         assert!(rank(to) > rank(from) || to == from, "{effect} from {from:?} to {to:?}");
         assert!(!self.finished.contains(&effect), "{effect} finished twice");
     }
 
     /// A transfer moves on one version at a time, never once it has ended, and forgets nothing.
-    fn check_advanced(&self, after: &Transfer) {
+    fn check_advanced(&self, command: &Command, after: &Transfer) {
         let before = self.now_of(after);
         assert!(!before.state.is_terminal(), "{before:?} had ended");
-        assert_ne!(before.state, TransferState::UnderReview, "only people end a review");
+        let by_people = matches!(command, Command::Decide(_));
+        assert_eq!(before.state == TransferState::UnderReview, by_people, "people end a review, and nothing else");
         assert_eq!((after.version, after.updated_at), (before.version + 1, self.now));
         let mut same = before.clone();
         (same.state, same.version, same.updated_at, same.progress) =
@@ -127,6 +135,7 @@ impl Desk {
             payout_reference,
             return_tx,
             failure: _,
+            reviewed_from: _,
         } = &before.progress;
         let later = &after.progress;
         assert!(delivered.is_none() || *delivered == later.delivered);
@@ -150,6 +159,9 @@ impl Desk {
                 }
                 Change::EffectMoved(_, effect, EffectStatus::Done | EffectStatus::Cancelled) => {
                     self.finished.insert(*effect);
+                }
+                Change::EffectMoved(_, effect, EffectStatus::Started) => {
+                    self.finished.remove(effect);
                 }
                 _ => {}
             }

@@ -20,6 +20,7 @@ mod outcomes;
 mod postings;
 mod quotes;
 mod reports;
+mod reviews;
 
 /// Cases of a property: a modest number at every run, twenty times as many under `make soak`.
 fn cases(short: u32) -> proptest::test_runner::Config {

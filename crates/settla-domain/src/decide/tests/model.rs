@@ -15,6 +15,7 @@ use crate::id::{QuoteId, TransferId, WithdrawalId};
 use crate::limit::Limits;
 use crate::money::{Currency, Money};
 use crate::refusal::Refusal;
+use crate::review::{Decided, Decision as Verdict};
 use crate::tenant::{TenantNo, TenantStatus};
 use crate::transfer::{Transfer, TransferState};
 use crate::withdrawal::WithdrawalState;
@@ -98,6 +99,7 @@ impl Model {
                     self.say(report);
                 }
             }
+            Op::Decide { by, subject, verdict } => self.decide(by, subject, verdict),
             Op::Status { tenant, number } => {
                 let terms = self.desk.world.tenants.get_mut(&TENANTS[tenant % 3]).unwrap();
                 terms.status =
@@ -209,6 +211,37 @@ impl Model {
         if let Ok(withdrawal) = result {
             self.references.push(key);
             self.subjects.push((tenant, withdrawal.id.0));
+        }
+    }
+
+    /// Whatever is known of a payment under review, its money can be given back.
+    fn decide(&mut self, by: Option<usize>, subject: usize, verdict: usize) {
+        let waits = |(tenant, id): &(TenantNo, Uuid)| {
+            let world = &self.desk.world;
+            let transfer = world.transfers.get(&(*tenant, TransferId(*id))).map(|t| t.state);
+            let withdrawal = world.withdrawals.get(&(*tenant, WithdrawalId(*id))).map(|w| w.state);
+            transfer == Some(TransferState::UnderReview) || withdrawal == Some(WithdrawalState::UnderReview)
+        };
+        let waiting: Vec<_> = self.subjects.iter().copied().filter(waits).collect();
+        let Some((owner, id)) = pick(&waiting, subject).or_else(|| pick(&self.subjects, subject)) else { return };
+        let tenant = by.map_or(owner, |by| TENANTS[by % 3]);
+        let decision = match verdict % 3 {
+            0 => Verdict::Retry,
+            1 => Verdict::Refund,
+            _ => Verdict::Complete { reference: "P7".into() },
+        };
+        let is_refund = decision == Verdict::Refund;
+        let two = ("ada".to_owned(), "grace".to_owned());
+        let decided = Decided { tenant, subject: id, decision, proposed_by: two.0, approved_by: two.1 };
+        let result = self.desk.run(&Command::Decide(decided)).err();
+        if tenant != owner {
+            assert_eq!(result, Some(Refusal::TransferNotFound));
+        } else if !waiting.contains(&(owner, id)) {
+            assert_eq!(result, Some(Refusal::NotUnderReview));
+        } else if is_refund {
+            assert_eq!(result, None);
+        } else {
+            assert!(matches!(result, None | Some(Refusal::DecisionNotPossible)), "{result:?}");
         }
     }
 

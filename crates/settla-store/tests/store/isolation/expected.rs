@@ -43,7 +43,7 @@ limits
     operator all: select insert update delete
     auditor  all: select
 outbox
-    runner   own: select insert update(lease_until,next_at,status)
+    runner   own: select insert update(attempts,first_attempt_at,lease_until,next_at,status)
     worker   all: select update(attempts,epoch,first_attempt_at,lease_until,next_at,status)
     auditor  all: select
 personal_data
@@ -63,6 +63,9 @@ provider_events
 quotes
     runner   own: select insert update(used)
     app      own: select
+    auditor  all: select
+review_proposals
+    operator all: select insert update(closed_at,closed_by,status)
     auditor  all: select
 settlement_members
     app      own: select

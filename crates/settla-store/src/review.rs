@@ -1,0 +1,158 @@
+//! Payments under review and what operators propose about them.
+
+use crate::StoreError;
+use crate::row::{at, json, money, tenant, tenant_i32, to_json};
+use settla_domain::money::Money;
+use settla_domain::review::Decision;
+use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
+use uuid::Uuid;
+
+/// Most payments listed.
+const LISTED_MAX: i64 = 500;
+
+/// A payment that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// Whose.
+    pub tenant: TenantNo,
+    /// The tenant's short name.
+    pub slug: String,
+    /// The transfer or withdrawal.
+    pub subject: Uuid,
+    /// Whether it is a withdrawal.
+    pub is_withdrawal: bool,
+    /// Why it is under review, a stable code.
+    pub failure: String,
+    /// Where it stood before; withdrawals stand at the bank.
+    pub from: Option<String>,
+    /// What the tenant is debited.
+    pub amount: Money,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Payments under review, oldest first: all, or one of them.
+pub async fn cases(auditor: &PgPool, subject: Option<Uuid>) -> Result<Vec<Case>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT c.*, n.slug FROM (
+             SELECT tenant, id, false AS is_withdrawal, progress->>'failure' AS failure, progress->>'reviewed_from' AS reviewed_from,
+                    debit_currency AS currency, debit_amount AS amount, updated_at FROM transfers WHERE state = 'UNDER_REVIEW'
+             UNION ALL
+             SELECT tenant, id, true, failure, NULL, currency, amount, updated_at FROM withdrawals WHERE state = 'UNDER_REVIEW'
+         ) c JOIN tenants n ON n.tenant = c.tenant WHERE $1::uuid IS NULL OR c.id = $1 ORDER BY c.updated_at LIMIT $2",
+    )
+    .bind(subject)
+    .bind(LISTED_MAX)
+    .fetch_all(auditor)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            let failure: Option<String> = r.try_get("failure")?;
+            Ok(Case {
+                tenant: tenant(r)?,
+                slug: r.try_get("slug")?,
+                subject: r.try_get("id")?,
+                is_withdrawal: r.try_get("is_withdrawal")?,
+                failure: failure.unwrap_or_default(),
+                from: r.try_get("reviewed_from")?,
+                amount: money(r, "currency", "amount")?,
+                since: at(r, "updated_at")?,
+            })
+        })
+        .collect()
+}
+
+/// A decision that somebody has proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose payment.
+    pub tenant: TenantNo,
+    /// The payment.
+    pub subject: Uuid,
+    /// What is to be done.
+    pub decision: Decision,
+    /// The change ticket.
+    pub ticket: String,
+    /// Why.
+    pub reason: String,
+    /// Who proposed it.
+    pub proposed_by: String,
+}
+
+/// Writes a proposal down, with its audit entry. Only one may be open for a payment.
+pub async fn propose(operator: &PgPool, new: &Proposal) -> Result<(), StoreError> {
+    let mut tx = operator.begin().await?;
+    sqlx::query(
+        "INSERT INTO review_proposals (id, tenant, subject, decision, ticket, reason, proposed_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(new.id)
+    .bind(tenant_i32(new.tenant))
+    .bind(new.subject)
+    .bind(to_json(&new.decision, "decision")?)
+    .bind(&new.ticket)
+    .bind(&new.reason)
+    .bind(&new.proposed_by)
+    .execute(&mut *tx)
+    .await?;
+    let object = format!("{} {}", new.subject, new.decision.name());
+    crate::operator::audit(&mut tx, new.tenant, &new.proposed_by, "review.propose", &object).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The open proposal for a payment.
+pub async fn open_proposal(operator: &PgPool, subject: Uuid) -> Result<Option<Proposal>, StoreError> {
+    let row = sqlx::query("SELECT * FROM review_proposals WHERE subject = $1 AND status = 'open'")
+        .bind(subject)
+        .fetch_optional(operator)
+        .await?;
+    row.as_ref().map(proposal).transpose()
+}
+
+fn proposal(r: &PgRow) -> Result<Proposal, StoreError> {
+    Ok(Proposal {
+        id: r.try_get("id")?,
+        tenant: tenant(r)?,
+        subject: r.try_get("subject")?,
+        decision: json(r, "decision")?,
+        ticket: r.try_get("ticket")?,
+        reason: r.try_get("reason")?,
+        proposed_by: r.try_get("proposed_by")?,
+    })
+}
+
+/// How a proposal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// It was carried out.
+    Approved,
+    /// It was taken back, or overtaken by events.
+    Withdrawn,
+}
+
+/// Closes a proposal. Returns whether it was open.
+pub async fn close(operator: &PgPool, id: Uuid, how: Closed, by: &str) -> Result<bool, StoreError> {
+    let status = match how {
+        Closed::Approved => "approved",
+        Closed::Withdrawn => "withdrawn",
+    };
+    let mut tx = operator.begin().await?;
+    let row = sqlx::query(
+        "UPDATE review_proposals SET status = $2, closed_by = $3, closed_at = now() WHERE id = $1 AND status = 'open'
+         RETURNING tenant, subject",
+    )
+    .bind(id)
+    .bind(status)
+    .bind(by)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    let subject: Uuid = row.try_get("subject")?;
+    crate::operator::audit(&mut tx, tenant(&row)?, by, &format!("review.{status}"), &subject.to_string()).await?;
+    tx.commit().await?;
+    Ok(true)
+}
