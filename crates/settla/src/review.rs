@@ -39,8 +39,17 @@ enum ReviewCommand {
     Propose {
         /// The transfer `tr_…` or withdrawal `wd_…`.
         id: String,
-        #[command(subcommand)]
+        /// What is to be done.
         decision: Verdict,
+        /// The other side's reference of the payment, to complete it.
+        #[arg(long, required_if_eq("decision", "complete"))]
+        reference: Option<String>,
+        /// The change ticket.
+        #[arg(long)]
+        ticket: String,
+        /// What was found out, for whoever approves it.
+        #[arg(long)]
+        reason: String,
     },
     /// Approve what somebody else has proposed; the money moves.
     Approve {
@@ -54,29 +63,21 @@ enum ReviewCommand {
     },
 }
 
-#[derive(clap::Subcommand)]
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum Verdict {
     /// It can go on: the step where it stopped is tried again, after asking whether it was done.
-    Retry(Why),
+    Retry,
     /// It will not be paid: the tenant gets back what its money has become.
-    Refund(Why),
+    Refund,
     /// It was paid, as the other side's own statement shows.
-    Complete {
-        /// The other side's reference of the payment.
-        #[arg(long)]
-        reference: String,
-        #[command(flatten)]
-        why: Why,
-    },
+    Complete,
 }
 
-#[derive(clap::Args)]
-struct Why {
-    /// The change ticket.
-    #[arg(long)]
+/// What is proposed, and why.
+struct Wish {
+    verdict: Verdict,
+    reference: Option<String>,
     ticket: String,
-    /// What was found out, for whoever approves it.
-    #[arg(long)]
     reason: String,
 }
 
@@ -87,7 +88,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let operator = operator_name(args.operator.as_deref())?;
     match args.command {
         ReviewCommand::List { json } => list(&db, json).await,
-        ReviewCommand::Propose { id, decision } => propose(&db, &id, decision, operator).await,
+        ReviewCommand::Propose { id, decision, reference, ticket, reason } => {
+            propose(&db, &id, Wish { verdict: decision, reference, ticket, reason }, operator).await
+        }
         ReviewCommand::Approve { id } => approve(&db, &id, operator).await,
         ReviewCommand::Withdraw { id } => withdraw(&db, &id, &operator).await,
     }
@@ -149,12 +152,12 @@ async fn list(db: &Store, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn propose(db: &Store, id: &str, verdict: Verdict, operator: String) -> Result<(), Failure> {
+async fn propose(db: &Store, id: &str, wish: Wish, operator: String) -> Result<(), Failure> {
     let subject = subject(id)?;
-    let (decision, why) = match verdict {
-        Verdict::Retry(why) => (Decision::Retry, why),
-        Verdict::Refund(why) => (Decision::Refund, why),
-        Verdict::Complete { reference, why } => (Decision::Complete { reference: plain(&reference)? }, why),
+    let decision = match wish.verdict {
+        Verdict::Retry => Decision::Retry,
+        Verdict::Refund => Decision::Refund,
+        Verdict::Complete => Decision::Complete { reference: plain(&wish.reference.unwrap_or_default())? },
     };
     let case = review::cases(&db.auditor, Some(subject)).await?.pop();
     let case =
@@ -164,8 +167,8 @@ async fn propose(db: &Store, id: &str, verdict: Verdict, operator: String) -> Re
         tenant: case.tenant,
         subject,
         decision,
-        ticket: plain(&why.ticket)?,
-        reason: why.reason,
+        ticket: plain(&wish.ticket)?,
+        reason: wish.reason,
         proposed_by: operator,
     };
     match review::propose(&db.operator, &proposal).await {
