@@ -10,10 +10,12 @@ use settla_server::clock::now;
 use settla_store::outbox::{self, Claim};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a worker sleeps when nothing rings.
 const IDLE: Duration = Duration::from_millis(150);
+/// Effects of one kind that are worked on at once, those whose finding is being made durable among them.
+const IN_WORK_MAX: usize = 1_024;
 /// Longest wait between enquiries.
 const ENQUIRY_MS_MAX: i64 = 30_000;
 
@@ -40,11 +42,16 @@ pub(crate) trait Desk: Send + Sync + 'static {
 /// Runs a desk until told to stop.
 pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
     let desk = Arc::new(desk);
+    // Calls to the provider; what they found waits for the runner beside them, within a bound of its own.
     let places = Arc::new(Semaphore::new(node.config.concurrency));
+    let in_work = Arc::new(Semaphore::new(IN_WORK_MAX));
     while wait(node.runner.committed(), IDLE, &mut stop).await {
         // Claim no more than can be worked on at once: a claim that waits would eat its lease.
         while places.available_permits() > 0 && !*stop.borrow() {
-            let limit = places.available_permits() as i64;
+            let limit = places.available_permits().min(in_work.available_permits()) as i64;
+            if limit == 0 {
+                break;
+            }
             let claims = match outbox::claim(&node.store.worker, desk.kind(), limit, node.config.lease_ms).await {
                 Ok(claims) => claims,
                 Err(error) => {
@@ -57,21 +64,23 @@ pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
             }
             for claim in claims {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let Ok(working) = Arc::clone(&in_work).acquire_owned().await else { return };
                 let (node, desk) = (Arc::clone(&node), Arc::clone(&desk));
                 tokio::spawn(async move {
-                    carry_out(&node, desk.as_ref(), &claim).await;
-                    drop(place);
+                    carry_out(&node, desk.as_ref(), &claim, place).await;
+                    drop(working);
                 });
             }
         }
     }
     // What is still running finishes, within its own time-outs.
-    let _ = places.acquire_many(u32::try_from(node.config.concurrency).unwrap_or(u32::MAX)).await;
+    let _ = in_work.acquire_many(u32::try_from(IN_WORK_MAX).unwrap_or(u32::MAX)).await;
 }
 
-async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim) {
+async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSemaphorePermit) {
     let begun = Instant::now();
     let next = desk.handle(node, claim).await;
+    drop(place);
     metrics::histogram!("settla_provider_call_seconds", "kind" => desk.kind().name())
         .record(begun.elapsed().as_secs_f64());
     let delay_ms = match next {

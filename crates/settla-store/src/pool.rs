@@ -9,6 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const RUNNER: &str = "settla_runner";
+/// Roles whose statements are all look-ups by keys, of as many rows as they name.
+const BY_KEY: [&str; 2] = [RUNNER, "settla_worker"];
+/// A prepared statement's plan is kept. One that was made when a table was empty reads all of it for ever; for these
+/// roles no plan but index look-ups in a nested loop is ever right, however many rows there are.
+const PLANS_BY_KEY: [(&str, &str); 4] =
+    [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
 
 /// Where the database is and how many connections to keep, per role.
 #[derive(Debug, Clone)]
@@ -85,13 +91,14 @@ impl Store {
 }
 
 fn as_role(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
-    options.clone().application_name(role).options([
+    let options = options.clone().application_name(role).options([
         ("role", role),
         ("search_path", "settla"),
         ("lock_timeout", "10000"),
         ("statement_timeout", "30000"),
         ("idle_in_transaction_session_timeout", "60000"),
-    ])
+    ]);
+    if BY_KEY.contains(&role) { options.options(PLANS_BY_KEY) } else { options }
 }
 
 async fn has_role(connection: &mut PgConnection, role: &str) -> Result<(), sqlx::Error> {
