@@ -3,6 +3,7 @@
 use crate::{Node, Stop, wait};
 use settla_domain::effect::EffectKind;
 use settla_domain::transfer::TransferState;
+use settla_domain::withdrawal::WithdrawalState;
 use settla_server::clock::now;
 use settla_store::{StoreError, books, outbox};
 use std::sync::Arc;
@@ -31,6 +32,12 @@ async fn read(node: &Node) -> Result<(), StoreError> {
         let (open, oldest_s) = row(&transfers, state);
         metrics::gauge!("settla_transfers_open", "state" => state).set(open);
         metrics::gauge!("settla_transfer_oldest_seconds", "state" => state).set(oldest_s);
+    }
+    let withdrawals = books::open_withdrawals(&node.store.auditor).await?;
+    for state in [WithdrawalState::Pending, WithdrawalState::UnderReview].map(WithdrawalState::name) {
+        let (open, oldest_s) = row(&withdrawals, state);
+        metrics::gauge!("settla_withdrawals_open", "state" => state).set(open);
+        metrics::gauge!("settla_withdrawal_oldest_seconds", "state" => state).set(oldest_s);
     }
     let effects = outbox::backlog(&node.store.worker).await?;
     for kind in EffectKind::ALL.map(EffectKind::name) {

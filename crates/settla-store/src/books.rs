@@ -157,6 +157,17 @@ pub async fn open_transfers(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>,
     rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?, r.try_get("oldest_s")?))).collect()
 }
 
+/// How many withdrawals there are that have not ended, by state, and the age in seconds of the oldest.
+pub async fn open_withdrawals(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT state, count(*) AS n, extract(epoch FROM now() - min(updated_at))::float8 AS oldest_s FROM withdrawals
+         WHERE state IN ('PENDING', 'UNDER_REVIEW') GROUP BY state",
+    )
+    .fetch_all(auditor)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?, r.try_get("oldest_s")?))).collect()
+}
+
 /// Withdrawals that have not ended, by tenant and currency: holds that no transfer explains.
 pub async fn pending_withdrawals(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
     let rows = sqlx::query(

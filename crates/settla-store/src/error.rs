@@ -23,6 +23,13 @@ pub enum StoreError {
     Migration(String),
 }
 
+impl StoreError {
+    /// For a connection on which no answer comes any more.
+    pub fn silent() -> Self {
+        Self::Unreachable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {

@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 27] = [
+const BOUNDS: [(&str, Measured, Measured); 28] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -61,6 +61,11 @@ const BOUNDS: [(&str, Measured, Measured); 27] = [
         "SettlaTransferStuckInUnderReview",
         &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7200+0x40")],
         &[(r#"settla_transfer_oldest_seconds{state="UNDER_REVIEW"}"#, "7201+0x40")],
+    ),
+    (
+        "SettlaWithdrawalUnderReview",
+        &[(r#"settla_withdrawal_oldest_seconds{state="UNDER_REVIEW"}"#, "7200+0x40")],
+        &[(r#"settla_withdrawal_oldest_seconds{state="UNDER_REVIEW"}"#, "7201+0x40")],
     ),
     (
         "SettlaOutboxOnRampOld",

@@ -24,7 +24,7 @@ use fold::Folded;
 use settla_domain::decide::{Answer, Command};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
-use settla_store::batch::{BatchTx, SealedParties, was_committed};
+use settla_store::batch::{BatchConnection, BatchTx, SealedParties, was_committed};
 use settla_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +38,9 @@ pub const BATCH_MAX: usize = 400;
 pub const QUEUE_MAX: usize = 4_096;
 /// How often a batch that met a conflict is tried.
 const TRIES_MAX: u32 = 8;
+/// Longest time for a batch, from BEGIN to the answer to COMMIT, or for the question whether a COMMIT took place. Longer
+/// than the database allows one statement.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(40);
 /// Commands that failed by themselves: defects.
 const COMMANDS_FAILED: &str = "settla_commands_failed_total";
 
@@ -82,6 +85,9 @@ pub enum RunnerError {
     Internal,
 }
 
+/// One answer for each envelope.
+type Answers = Vec<Result<Decided, RunnerError>>;
+
 type Job = (Envelope, oneshot::Sender<Result<Decided, RunnerError>>);
 
 /// A handle on the runner. It ends when the last handle is dropped and the queue is empty.
@@ -94,11 +100,17 @@ pub struct Runner {
 impl Runner {
     /// Starts a runner on a database.
     pub fn start(store: Store) -> Self {
+        Self::start_with(store, BATCH_TIME_MAX)
+    }
+
+    /// As [`Self::start`], with another bound on the time of a batch.
+    pub fn start_with(store: Store, batch_time_max: Duration) -> Self {
         // There from the start, so that its first increase is one.
         metrics::counter!(COMMANDS_FAILED).increment(0);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let committed = Arc::new(Notify::new());
-        tokio::spawn(run(store, queue, Arc::clone(&committed)));
+        let database = Database { store, batch_time_max };
+        tokio::spawn(run(database, queue, Arc::clone(&committed)));
         Self { jobs, committed }
     }
 
@@ -125,13 +137,20 @@ impl Runner {
     }
 }
 
-async fn run(store: Store, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify>) {
+/// Where batches go, and for how long one may take.
+#[derive(Clone)]
+struct Database {
+    store: Store,
+    batch_time_max: Duration,
+}
+
+async fn run(database: Database, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify>) {
     let mut jobs = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
         let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
         let begun = Instant::now();
         let commands = envelopes.len();
-        let answers = survive(&store, envelopes).await;
+        let answers = survive(&database, envelopes).await;
         metrics::histogram!("settla_batch_seconds").record(begun.elapsed().as_secs_f64());
         metrics::histogram!("settla_batch_commands").record(commands as f64);
         committed.notify_waiters();
@@ -143,9 +162,9 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify
 }
 
 /// Applies envelopes in a task of their own: a panic, which is a defect, costs this batch and not the runner.
-async fn survive(store: &Store, envelopes: Vec<Envelope>) -> Vec<Result<Decided, RunnerError>> {
-    let (commands, store) = (envelopes.len(), store.clone());
-    tokio::spawn(async move { settle(&store, &envelopes).await }).await.unwrap_or_else(|error| {
+async fn survive(database: &Database, envelopes: Vec<Envelope>) -> Vec<Result<Decided, RunnerError>> {
+    let (commands, database) = (envelopes.len(), database.clone());
+    tokio::spawn(async move { settle(&database, &envelopes).await }).await.unwrap_or_else(|error| {
         tracing::error!(%error, commands, "a batch has panicked");
         metrics::counter!(COMMANDS_FAILED).increment(commands as u64);
         vec![Err(RunnerError::Internal); commands]
@@ -153,13 +172,13 @@ async fn survive(store: &Store, envelopes: Vec<Envelope>) -> Vec<Result<Decided,
 }
 
 /// Applies envelopes, splitting what fails. One answer for each, in order.
-async fn settle(store: &Store, envelopes: &[Envelope]) -> Vec<Result<Decided, RunnerError>> {
+async fn settle(database: &Database, envelopes: &[Envelope]) -> Vec<Result<Decided, RunnerError>> {
     let mut answers = Vec::with_capacity(envelopes.len());
     // A stack of ranges, so that splitting needs no recursion.
     let mut ranges = vec![(0, envelopes.len())];
     while let Some((from, to)) = ranges.pop() {
         let part = &envelopes[from..to];
-        match apply(store, part).await {
+        match apply(database, part).await {
             Ok(decided) => answers.extend(decided),
             Err(StoreError::Unreachable(error)) => {
                 tracing::error!(%error, "the database does not answer");
@@ -185,17 +204,17 @@ async fn settle(store: &Store, envelopes: &[Envelope]) -> Vec<Result<Decided, Ru
 }
 
 /// One batch, tried again on conflicts and on commits whose outcome was lost.
-async fn apply(store: &Store, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, StoreError> {
+async fn apply(database: &Database, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, StoreError> {
     let (mut tries, mut constraints) = (0, 0);
     loop {
         tries += 1;
         let id = Uuid::now_v7();
-        let error = match once(store, id, envelopes).await {
+        let error = match once(database, id, envelopes).await {
             Ok(answers) => return Ok(answers),
             Err(Attempt::Before(error)) => error,
             Err(Attempt::Commit(error, answers)) => {
                 tracing::warn!(%error, "the answer to a COMMIT was lost");
-                if settle_commit(store, id).await? {
+                if settle_commit(database, id).await? {
                     return Ok(answers);
                 }
                 error
@@ -220,7 +239,7 @@ enum Attempt {
     /// Nothing can have been committed.
     Before(StoreError),
     /// The outcome of the commit is unknown; these would be the answers.
-    Commit(StoreError, Vec<Result<Decided, RunnerError>>),
+    Commit(StoreError, Answers),
 }
 
 impl From<StoreError> for Attempt {
@@ -229,13 +248,38 @@ impl From<StoreError> for Attempt {
     }
 }
 
-async fn once(store: &Store, id: Uuid, envelopes: &[Envelope]) -> Result<Vec<Result<Decided, RunnerError>>, Attempt> {
+/// A database that has gone without closing its connections answers nothing and refuses nothing: without a bound the
+/// runner would wait for it until the process is restarted.
+async fn once(database: &Database, id: Uuid, envelopes: &[Envelope]) -> Result<Answers, Attempt> {
+    let mut connection = BatchConnection::acquire(&database.store.runner).await?;
+    let mut committing = None;
+    let work = transact(&mut connection, id, envelopes, &mut committing);
+    match tokio::time::timeout(database.batch_time_max, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            connection.abandon();
+            let silent = StoreError::silent();
+            Err(match committing {
+                None => Attempt::Before(silent),
+                Some(answers) => Attempt::Commit(silent, answers),
+            })
+        }
+    }
+}
+
+/// The batch in its transaction. What would be answered is put into `committing` before COMMIT is sent.
+async fn transact(
+    connection: &mut BatchConnection,
+    id: Uuid,
+    envelopes: &[Envelope],
+    committing: &mut Option<Answers>,
+) -> Result<Answers, Attempt> {
     let mut tenants: BTreeSet<TenantNo> = envelopes.iter().map(|e| e.tenant).collect();
     // A credit that turns out not to be its owner's (another currency) is posted to the platform's suspense.
     if envelopes.iter().any(|e| matches!(e.command, Command::BankCredit { .. })) {
         tenants.insert(TenantNo::PLATFORM);
     }
-    let mut tx = BatchTx::begin(&store.runner, id, &tenants).await?;
+    let mut tx = BatchTx::begin(connection, id, &tenants).await?;
     let mut loaded = tx.load(fold::keys(envelopes, tenants)).await?;
     // Read under the lock, so that times never run backwards within a tenant on one machine.
     let now = crate::clock::now();
@@ -247,21 +291,27 @@ async fn once(store: &Store, id: Uuid, envelopes: &[Envelope]) -> Result<Vec<Res
         return Ok(answers);
     }
     tx.write(&outcome, &loaded, now).await?;
+    let answers = committing.insert(answers);
     match tx.commit().await {
-        Ok(()) => Ok(answers),
-        Err(StoreError::Unreachable(error)) => Err(Attempt::Commit(StoreError::Unreachable(error), answers)),
+        Ok(()) => Ok(std::mem::take(answers)),
+        Err(StoreError::Unreachable(error)) => {
+            Err(Attempt::Commit(StoreError::Unreachable(error), std::mem::take(answers)))
+        }
         Err(error) => Err(Attempt::Before(error)),
     }
 }
 
 /// Finds out whether a lost commit took place, for as long as a restart of the database may take.
-async fn settle_commit(store: &Store, id: Uuid) -> Result<bool, StoreError> {
+async fn settle_commit(database: &Database, id: Uuid) -> Result<bool, StoreError> {
     let mut tries = 0;
     loop {
-        match was_committed(&store.runner, id).await {
-            Ok(committed) => return Ok(committed),
-            Err(error) if tries >= 60 => return Err(error),
-            Err(_) => tries += 1,
+        match tokio::time::timeout(database.batch_time_max, was_committed(&database.store.runner, id)).await {
+            Ok(Ok(committed)) => return Ok(committed),
+            Ok(Err(error)) if tries >= 60 => return Err(error),
+            Err(_) if tries >= 60 => {
+                return Err(StoreError::silent());
+            }
+            _ => tries += 1,
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

@@ -15,12 +15,12 @@ use settla_domain::tenant::{TenantNo, TenantStatus, TenantTerms};
 use settla_domain::topup::Topup;
 use settla_domain::transfer::{Settlement, Transfer, TransferState};
 use settla_domain::withdrawal::{Withdrawal, WithdrawalState};
-use sqlx::postgres::PgRow;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-type Tx = Transaction<'static, Postgres>;
+type Tx = PgConnection;
 
 pub(super) async fn load(tx: &mut Tx, mut keys: Keys) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
@@ -59,7 +59,7 @@ async fn tenants(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), St
          WHERE l.tenant = ANY ($1) ORDER BY l.tenant FOR NO KEY UPDATE OF l",
     )
     .bind(&numbers)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let number = tenant(&row)?;
@@ -90,7 +90,7 @@ async fn positions(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), 
     }
     // Not locked: only the holder of the tenant's lock changes them.
     let rows =
-        sqlx::query("SELECT * FROM positions WHERE tenant = ANY ($1)").bind(&numbers).fetch_all(&mut **tx).await?;
+        sqlx::query("SELECT * FROM positions WHERE tenant = ANY ($1)").bind(&numbers).fetch_all(&mut *tx).await?;
     for row in rows {
         loaded.world.positions.insert((tenant(&row)?, currency(&row, "currency")?), position(&row)?);
     }
@@ -122,7 +122,7 @@ async fn idempotency(tx: &mut Tx, keys: &mut Keys, loaded: &mut Loaded) -> Resul
     )
     .bind(&tenants)
     .bind(&texts)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let number = tenant(&row)?;
@@ -155,7 +155,7 @@ async fn quotes(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), Sto
     let rows = sqlx::query("SELECT q.* FROM quotes q JOIN unnest($1::int[], $2::uuid[]) k (tenant, id) ON q.tenant = k.tenant AND q.id = k.id")
         .bind(&tenants)
         .bind(&ids)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await?;
     for row in rows {
         let quote = quote(&row)?;
@@ -183,7 +183,7 @@ async fn transfers(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), 
     let rows = sqlx::query("SELECT t.* FROM transfers t JOIN unnest($1::int[], $2::uuid[]) k (tenant, id) ON t.tenant = k.tenant AND t.id = k.id")
         .bind(&tenants)
         .bind(&ids)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await?;
     for row in rows {
         let transfer = transfer(&row)?;
@@ -222,7 +222,7 @@ async fn effects(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), St
     )
     .bind(&tenants)
     .bind(&ids)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let attempts: i32 = row.try_get("attempts")?;
@@ -253,7 +253,7 @@ async fn topups(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), Sto
     .bind(&references)
     .bind(&id_tenants)
     .bind(&ids)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let topup = topup(&row)?;
@@ -287,7 +287,7 @@ async fn withdrawals(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<()
     .bind(&ids)
     .bind(&tenants)
     .bind(&references)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let withdrawal = withdrawal(&row)?;
@@ -318,7 +318,7 @@ async fn bank_entries(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(
     let ids: Vec<&str> = keys.bank_entries.iter().map(String::as_str).collect();
     let rows = sqlx::query("SELECT entry_id FROM bank_entries WHERE bank = 'bank' AND entry_id = ANY ($1)")
         .bind(&ids)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await?;
     for row in rows {
         loaded.world.bank_entries.insert(row.try_get("entry_id")?);

@@ -29,8 +29,9 @@ use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::World;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
-use sqlx::{Executor, Postgres, Row, Transaction};
+use sqlx::{Connection, Executor, Postgres, Row, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -98,19 +99,39 @@ pub struct Subscription {
     pub events: Vec<String>,
 }
 
-/// A batch's transaction.
-pub struct BatchTx {
-    id: Uuid,
-    tx: Transaction<'static, Postgres>,
+/// The connection of a batch.
+pub struct BatchConnection(PoolConnection<Postgres>);
+
+impl BatchConnection {
+    /// One that nobody else uses.
+    pub async fn acquire(runner: &PgPool) -> Result<Self, StoreError> {
+        Ok(Self(runner.acquire().await?))
+    }
+
+    /// Closes it without a word to the server: for one on which no answer comes any more. Given back to the pool it
+    /// would keep a place there until the network gives it up, which may be never.
+    pub fn abandon(self) {
+        drop(self.0.detach());
+    }
 }
 
-impl BatchTx {
+/// A batch's transaction.
+pub struct BatchTx<'c> {
+    id: Uuid,
+    tx: Transaction<'c, Postgres>,
+}
+
+impl<'c> BatchTx<'c> {
     /// Begins the transaction and opens it to the given tenants alone. `id` names the batch's commit.
-    pub async fn begin(runner: &PgPool, id: Uuid, tenants: &BTreeSet<TenantNo>) -> Result<Self, StoreError> {
+    pub async fn begin(
+        connection: &'c mut BatchConnection,
+        id: Uuid,
+        tenants: &BTreeSet<TenantNo>,
+    ) -> Result<Self, StoreError> {
         let list: Vec<String> = tenants.iter().map(|t| tenant_i32(*t).to_string()).collect();
         // The numbers are ours, not a caller's text, so they may stand in the statement; that saves a round trip.
         let begin = format!("BEGIN; SELECT set_config('settla.tenants', '{{{}}}', true)", list.join(","));
-        let tx = runner.begin_with(begin).await?;
+        let tx = connection.0.begin_with(begin).await?;
         Ok(Self { id, tx })
     }
 

@@ -10,12 +10,12 @@ use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::{Change, World};
-use sqlx::{Postgres, Transaction};
+use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-type Tx = Transaction<'static, Postgres>;
+type Tx = PgConnection;
 
 /// How long after a provider took an order we ask, if we have not heard.
 const ENQUIRE_AFTER_MS: i64 = 3_000;
@@ -118,7 +118,7 @@ async fn quotes(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(),
         .bind(new.iter().map(|q| q.created_at.to_datetime()).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.expires_at.to_datetime()).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.used).collect::<Vec<_>>())
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     }
     if !touched.used_quotes.is_empty() {
@@ -127,7 +127,7 @@ async fn quotes(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(),
         sqlx::query("UPDATE quotes q SET used = true FROM unnest($1::int[], $2::uuid[]) k (tenant, id) WHERE q.tenant = k.tenant AND q.id = k.id")
             .bind(tenants)
             .bind(ids)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
     }
     Ok(())
@@ -164,7 +164,7 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     .bind(new.iter().map(|t| t.created_at.to_datetime()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.updated_at.to_datetime()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.settlement.name()).collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -191,7 +191,7 @@ async fn sealed(tx: &mut Tx, outcome: &Outcome) -> Result<(), StoreError> {
     .bind(column(|s| &s.recipient_name))
     .bind(column(|s| &s.recipient_account))
     .bind(column(|s| &s.recipient_bank))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -213,7 +213,7 @@ async fn changed_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) ->
     .bind(changed.iter().map(|t| version(t.version)).collect::<Result<Vec<_>, _>>()?)
     .bind(progress)
     .bind(changed.iter().map(|t| t.updated_at.to_datetime()).collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -235,7 +235,7 @@ async fn topups(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(),
     .bind(rows.iter().map(|t| minor_i64(t.expected.minor)).collect::<Result<Vec<_>, _>>()?)
     .bind(rows.iter().map(|t| minor_i64(t.credited)).collect::<Result<Vec<_>, _>>()?)
     .bind(rows.iter().map(|t| t.created_at.to_datetime()).collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -260,7 +260,7 @@ async fn withdrawals(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Resul
     .bind(rows.iter().map(|w| w.failure.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|w| w.created_at.to_datetime()).collect::<Vec<_>>())
     .bind(rows.iter().map(|w| w.updated_at.to_datetime()).collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -283,7 +283,7 @@ async fn postings(tx: &mut Tx, touched: &Touched<'_>, at: OffsetDateTime) -> Res
     .bind(rows.iter().map(|p| p.amount.currency.code()).collect::<Vec<_>>())
     .bind(rows.iter().map(|p| minor_i64(p.amount.minor)).collect::<Result<Vec<_>, _>>()?)
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -311,7 +311,7 @@ async fn positions(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<
     .bind(rows.iter().map(|(_, _, p)| p.usage.day).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, _, p)| minor_i64(p.usage.day_total)).collect::<Result<Vec<_>, _>>()?)
     .bind(rows.iter().map(|(_, _, p)| minor_i64(p.usage.pending)).collect::<Result<Vec<_>, _>>()?)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -342,7 +342,7 @@ async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: Offs
     .bind(payloads)
     .bind(rows.iter().map(|o| stored_status(world.effects.get(&(o.tenant, o.id)))).collect::<Vec<_>>())
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -369,7 +369,7 @@ async fn moved_effects(
     .bind(rows.iter().map(|(_, id)| id.0).collect::<Vec<_>>())
     .bind(rows.iter().map(|key| stored_status(world.effects.get(key))).collect::<Vec<_>>())
     .bind(at + time::Duration::milliseconds(ENQUIRE_AFTER_MS))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -412,7 +412,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(rows.iter().map(|(e, _, _)| e.at.to_datetime()).collect::<Vec<_>>())
     .bind(sequences.keys().map(|t| tenant_i32(*t)).collect::<Vec<_>>())
     .bind(sequences.values().copied().collect::<Vec<_>>())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     if deliveries.is_empty() {
         return Ok(());
@@ -427,7 +427,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(deliveries.iter().map(|d| d.3).collect::<Vec<_>>())
     .bind(deliveries.iter().map(|d| d.4).collect::<Vec<_>>())
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -447,7 +447,7 @@ async fn idempotency(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Resu
     .bind(rows.iter().map(|i| i.refusal.map(Refusal::code)).collect::<Vec<_>>())
     .bind(rows.iter().map(|i| i.subject).collect::<Vec<_>>())
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -469,7 +469,7 @@ async fn audit(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Result<(),
     .bind(rows.iter().map(|a| a.object.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|a| a.request_id.as_deref()).collect::<Vec<_>>())
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -487,7 +487,7 @@ async fn bank_entries_and_marker(
     .bind(id)
     .bind(&touched.bank_entries)
     .bind(at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use settla_domain::id::{TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_store::batch::{BatchTx, Keys, Outcome};
+use settla_store::batch::{BatchConnection, BatchTx, Keys, Outcome};
 use settla_store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -48,7 +48,8 @@ pub async fn apply_with(
     commands: &[Command],
     more: Outcome,
 ) -> Result<Vec<Result<Answer, Refusal>>, StoreError> {
-    let mut tx = BatchTx::begin(&store.runner, Uuid::now_v7(), &[tenant].into()).await?;
+    let mut connection = BatchConnection::acquire(&store.runner).await?;
+    let mut tx = BatchTx::begin(&mut connection, Uuid::now_v7(), &[tenant].into()).await?;
     let mut loaded = tx.load(keys(tenant, commands)).await?;
     let at = now();
     let mut outcome = more;

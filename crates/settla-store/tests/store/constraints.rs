@@ -127,7 +127,7 @@ async fn a_quote_carries_one_transfer() {
         )
     };
     let used_twice = as_runner(&store, &[tenant], &again("tenant")).await;
-    assert_eq!(constraint(used_twice), "transfers_tenant_quote_key");
+    assert_eq!(constraint(used_twice), "transfers_quote_tenant_key");
     // Another tenant's quote is no quote.
     let other = crate::support::tenant(&store, "other").await;
     let stolen = as_runner(&store, &[tenant, other], &again(&other.0.to_string())).await;
