@@ -21,6 +21,8 @@ pub(crate) const GAS_TRANSACTIONS_LEFT: &str = "settla_gas_transactions_left";
 pub(crate) const CONTRADICTIONS: &str = "settla_contradictions_total";
 /// When all of the bank's statement had been applied last, Unix seconds.
 pub(crate) const STATEMENT_APPLIED: &str = "settla_statement_applied_timestamp_seconds";
+/// Lines of the bank's statement that could not be read and wait for people.
+pub(crate) const STATEMENT_LINES_SET_ASIDE: &str = "settla_statement_lines_set_aside";
 /// Credits at the bank that no top-up announced.
 pub(crate) const BANK_CREDITS_UNMATCHED: &str = "settla_bank_credits_unmatched_total";
 /// Attempts to deliver a webhook, by `result`: [`DELIVERED`] or [`NOT_DELIVERED`].

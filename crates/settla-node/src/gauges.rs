@@ -5,7 +5,7 @@ use settla_domain::effect::EffectKind;
 use settla_domain::transfer::TransferState;
 use settla_domain::withdrawal::WithdrawalState;
 use settla_server::clock::now;
-use settla_store::{StoreError, books, outbox};
+use settla_store::{StoreError, books, outbox, set_aside};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,11 @@ async fn read(node: &Node) -> Result<(), StoreError> {
         let (open, oldest_s) = row(&withdrawals, state);
         metrics::gauge!("settla_withdrawals_open", "state" => state).set(open);
         metrics::gauge!("settla_withdrawal_oldest_seconds", "state" => state).set(oldest_s);
+    }
+    let aside = set_aside::count(&node.store.worker).await?;
+    for kind in EffectKind::ALL.map(EffectKind::name) {
+        let count = aside.iter().find(|(found, _)| found == kind).map_or(0, |(_, count)| *count);
+        metrics::gauge!("settla_outbox_set_aside", "kind" => kind).set(count as f64);
     }
     let effects = outbox::backlog(&node.store.worker).await?;
     for kind in EffectKind::ALL.map(EffectKind::name) {

@@ -144,7 +144,8 @@ async fn one(
         Ok(_) => None,
         Err(error) => {
             tracing::warn!(%error, effect = %id, "a finding was not taken");
-            Some(400)
+            // What it says can be had by asking, and the enquiry is what people will look at.
+            (event.attempts < LOOKS_MAX).then_some(400)
         }
     }
 }

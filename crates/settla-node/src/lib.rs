@@ -6,6 +6,7 @@
 
 mod bank_payment;
 mod counters;
+mod expiry;
 mod gauges;
 mod inbox;
 mod off_ramp;
@@ -73,13 +74,21 @@ pub struct NodeConfig {
     pub concurrency: usize,
     /// When settlement batches are closed, and what is done about those that do not get into a block.
     pub settlement: SettlementConfig,
+    /// After so long a transfer whose on-ramp order nobody has touched is called off.
+    pub hold_lifetime: Duration,
     /// Whether webhooks may go to private addresses and by plain http.
     pub webhook_any_address: bool,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { lease_ms: 12_000, concurrency: 64, settlement: SettlementConfig::default(), webhook_any_address: false }
+        Self {
+            lease_ms: 12_000,
+            concurrency: 64,
+            settlement: SettlementConfig::default(),
+            hold_lifetime: Duration::from_secs(15 * 60),
+            webhook_any_address: false,
+        }
     }
 }
 
@@ -135,6 +144,7 @@ impl Node {
         workers.spawn(statement::run(Arc::clone(&self), stop.clone()));
         workers.spawn(settlement::run(Arc::clone(&self), signer, stop.clone()));
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(expiry::run(Arc::clone(&self), stop.clone()));
         workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
             // A worker ends only when told to; anything else must be seen, not survived in silence.

@@ -7,7 +7,9 @@ use settla_domain::effect::EffectKind;
 use settla_domain::finding::Finding;
 use settla_rails::Enquired;
 use settla_server::clock::now;
+use settla_server::runner::RunnerError;
 use settla_store::outbox::{self, Claim};
+use settla_store::set_aside;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -102,6 +104,12 @@ async fn report(node: &Node, claim: &Claim, finding: Finding) {
         // It was known already, so nothing was written that would have ended the lease.
         Ok(Answer::Nothing | Answer::Contradicts) => postpone(node, claim, backoff_ms(claim.attempt)).await,
         Ok(_) => {}
+        // Not the database's doing: the same will come of it again.
+        Err(RunnerError::Internal) => match set_aside::failed(&node.store.worker, claim, "finding_not_taken").await {
+            Ok(true) => tracing::error!(effect = %claim.id, "an effect failed again and again and is set aside"),
+            Ok(false) => tracing::warn!(effect = %claim.id, "a finding was not taken; it is tried again"),
+            Err(error) => tracing::warn!(%error, effect = %claim.id, "a finding was not taken"),
+        },
         Err(error) => {
             tracing::warn!(%error, effect = %claim.id, "a finding was not taken; the lease will end by itself")
         }

@@ -1,5 +1,5 @@
-//! The bank's statement: the only source of money coming in. Its checkpoint moves only after every entry
-//! before it has been applied, and an entry that cannot be read stops it.
+//! The bank's statement: the only source of money coming in. Its checkpoint moves only after every line before it has
+//! been applied, or set aside because it cannot be read: one line must not keep everybody else's money waiting.
 
 use crate::{Node, Stop, wait};
 use settla_domain::decide::Command;
@@ -9,6 +9,7 @@ use settla_rails::bank::StatementEntry;
 use settla_server::clock::now;
 use settla_server::runner::Envelope;
 use settla_store::inbox;
+use settla_store::set_aside::{self, LineMoved};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -25,6 +26,9 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
             match page(&node).await {
                 Ok(true) => {}
                 Ok(false) => {
+                    if let Err(error) = look_again(&node).await {
+                        tracing::warn!(error, "lines that were set aside cannot be looked at now");
+                    }
                     metrics::gauge!(crate::counters::STATEMENT_APPLIED).set(now().0 as f64 / 1e6);
                     break;
                 }
@@ -43,13 +47,45 @@ async fn page(node: &Node) -> Result<bool, String> {
     let after = inbox::checkpoint(worker, CHECKPOINT).await.map_err(|e| e.to_string())?;
     let after: u64 =
         after.map_or(Ok(0), |text| text.parse()).map_err(|_| "the checkpoint is not a number".to_owned())?;
-    let entries = node.bank.statement(after, PAGE).await.map_err(|e| e.to_string())?;
-    let Some(last) = entries.last() else { return Ok(false) };
-    for entry in entries.iter().filter(|e| e.amount.minor > 0) {
-        credit(node, entry).await?;
+    let lines = node.bank.statement(after, PAGE).await.map_err(|e| e.to_string())?;
+    let Some(last) = lines.last() else { return Ok(false) };
+    for line in &lines {
+        match &line.entry {
+            Some(entry) => apply(node, entry).await?,
+            None => {
+                tracing::error!(sequence = line.sequence, "a line of the bank's statement cannot be read: set aside");
+                let aside = set_aside::set_line_aside(worker, node.bank.account(), line.sequence).await;
+                aside.map_err(|e| e.to_string())?;
+            }
+        }
     }
     inbox::set_checkpoint(worker, CHECKPOINT, &last.sequence.to_string()).await.map_err(|e| e.to_string())?;
-    Ok(entries.len() == PAGE as usize)
+    Ok(lines.len() == PAGE as usize)
+}
+
+/// Looks again at what people want to be looked at again.
+async fn look_again(node: &Node) -> Result<(), String> {
+    let (worker, account) = (&node.store.worker, node.bank.account());
+    let lines = set_aside::lines(worker, account).await.map_err(|e| e.to_string())?;
+    metrics::gauge!(crate::counters::STATEMENT_LINES_SET_ASIDE).set(lines.len() as f64);
+    for sequence in lines.iter().filter(|line| line.replay).map(|line| line.sequence) {
+        let found = node.bank.statement(sequence.saturating_sub(1), 1).await.map_err(|e| e.to_string())?;
+        let entry = found.first().filter(|line| line.sequence == sequence).and_then(|line| line.entry.as_ref());
+        let moved = match entry {
+            Some(entry) => {
+                apply(node, entry).await?;
+                LineMoved::Resolved
+            }
+            None => LineMoved::StillUnreadable,
+        };
+        set_aside::move_line(worker, account, sequence, moved).await.map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Debits are known from what caused them.
+async fn apply(node: &Node, entry: &StatementEntry) -> Result<(), String> {
+    if entry.amount.minor > 0 { credit(node, entry).await } else { Ok(()) }
 }
 
 async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {

@@ -9,11 +9,18 @@ use serde::Deserialize;
 use settla_domain::money::{Currency, Money};
 use settla_vault::{PiiAccount, PiiName};
 
-/// A line of the statement.
+/// A line of the statement: its number, which grows, and what it says, if that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementLine {
+    /// The bank's number of the line.
+    pub sequence: u64,
+    /// Nothing for a line in a currency or form that we do not know, or with an amount that we do not count.
+    pub entry: Option<StatementEntry>,
+}
+
+/// What a line of the statement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementEntry {
-    /// The bank's number of the entry, growing.
-    pub sequence: u64,
     /// The bank's id of the entry.
     pub id: String,
     /// Positive for a credit to us, negative for a debit.
@@ -35,6 +42,9 @@ pub enum PaymentState {
     Rejected,
 }
 
+/// Longest reference that is kept.
+const REFERENCE_BYTES_MAX: usize = 140;
+
 /// A payment to be made.
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -51,8 +61,8 @@ pub struct Payment {
 /// Our bank.
 #[async_trait]
 pub trait Bank: Send + Sync {
-    /// Entries after a number, oldest first, at most `limit`.
-    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<StatementEntry>, RailError>;
+    /// Lines after a number, oldest first, at most `limit`.
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<StatementLine>, RailError>;
     /// Orders a payment. The same reference again is the same payment.
     async fn pay(&self, payment: &Payment) -> Started<PaymentState>;
     /// How a payment stands.
@@ -77,12 +87,17 @@ pub struct HttpBank {
 
 #[derive(Deserialize)]
 struct Statement {
-    entries: Vec<EntryBody>,
+    entries: Vec<serde_json::Value>,
+}
+
+/// What every line has, whatever else is in it.
+#[derive(Deserialize)]
+struct NumberedBody {
+    seq: u64,
 }
 
 #[derive(Deserialize)]
 struct EntryBody {
-    seq: u64,
     id: serde_json::Value,
     currency: Currency,
     amount: String,
@@ -107,7 +122,6 @@ struct AccountBody {
 }
 
 impl EntryBody {
-    /// An entry that cannot be read is an error of the whole statement: skipping it would lose a credit.
     fn read(self) -> Option<StatementEntry> {
         let (negative, digits) = match self.amount.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -120,8 +134,18 @@ impl EntryBody {
             _ => return None,
         };
         let amount = Money::new(self.currency, if negative { -value } else { value });
-        Some(StatementEntry { sequence: self.seq, id, amount, kind: self.kind, reference: self.reference })
+        // Payers write what they like; what cannot be one of our references is nobody's, and the money is money.
+        let is_text = self.reference.len() <= REFERENCE_BYTES_MAX && !self.reference.chars().any(char::is_control);
+        let reference = if is_text { self.reference } else { String::new() };
+        Some(StatementEntry { id, amount, kind: self.kind, reference })
     }
+}
+
+/// A line without a number is an error of the whole statement: going past it could lose a credit.
+fn line(value: serde_json::Value) -> Option<StatementLine> {
+    let NumberedBody { seq } = NumberedBody::deserialize(&value).ok()?;
+    let entry = serde_json::from_value::<EntryBody>(value).ok().and_then(EntryBody::read);
+    Some(StatementLine { sequence: seq, entry })
 }
 
 impl PaymentBody {
@@ -144,11 +168,14 @@ impl HttpBank {
 
 #[async_trait]
 impl Bank for HttpBank {
-    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<StatementEntry>, RailError> {
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<StatementLine>, RailError> {
         let path = format!("/v1/accounts/{}/statement?after={after}&limit={limit}", self.account);
         let statement: Statement = self.http.fetch(&path).await?;
-        let entries: Option<Vec<_>> = statement.entries.into_iter().map(EntryBody::read).collect();
-        entries.ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))
+        let lines: Option<Vec<_>> = statement.entries.into_iter().map(line).collect();
+        // Numbers that do not grow would move the checkpoint back, or past what was not seen.
+        let lines = lines.filter(|lines| lines.iter().map(|l| l.sequence).is_sorted_by(|a, b| a < b));
+        let lines = lines.filter(|lines| lines.first().is_none_or(|first| first.sequence > after));
+        lines.ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))
     }
 
     async fn pay(&self, payment: &Payment) -> Started<PaymentState> {
@@ -206,5 +233,49 @@ impl Bank for HttpBank {
 
     async fn healthy(&self) -> bool {
         matches!(self.http.get::<serde_json::Value>("/health").await, Answer::Ok(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(change: impl FnOnce(&mut serde_json::Value)) -> Option<StatementEntry> {
+        let mut value = json!({
+            "seq": 4, "id": "e-1", "currency": "GBP", "amount": "1200", "kind": "incoming", "reference": "STLA1",
+        });
+        change(&mut value);
+        let line = line(value).expect("a numbered line");
+        assert_eq!(line.sequence, 4);
+        line.entry
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_told_from_the_others() {
+        assert_eq!(entry(|_| {}).unwrap().amount, Money::new(Currency::GBP, 1_200));
+        assert_eq!(entry(|e| e["amount"] = json!("-1200")).unwrap().amount.minor, -1_200);
+        let odd: [fn(&mut serde_json::Value); 6] = [
+            |e| e["currency"] = json!("CHF"),
+            |e| e["amount"] = json!("1000000000000001"),
+            |e| e["amount"] = json!("12.5"),
+            |e| e["id"] = json!(""),
+            |e| e["id"] = serde_json::Value::Null,
+            |e| drop(e.as_object_mut().unwrap().remove("reference")),
+        ];
+        for change in odd {
+            assert_eq!(entry(change), None);
+        }
+        for numberless in [json!({}), json!({ "seq": "4" }), json!({ "seq": -1 }), json!(7)] {
+            assert_eq!(line(numberless), None);
+        }
+    }
+
+    #[test]
+    fn what_a_payer_wrote_never_makes_a_line_unreadable() {
+        for odd in ["a\u{0}b", "\n", &"x".repeat(141)] {
+            assert_eq!(entry(|e| e["reference"] = json!(odd)).unwrap().reference, "", "{odd:?}");
+        }
+        assert_eq!(entry(|e| e["reference"] = json!("Zahlung für März")).unwrap().reference, "Zahlung für März");
     }
 }

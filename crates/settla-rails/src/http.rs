@@ -1,9 +1,11 @@
 //! The HTTP client that all adapters share: one TLS provider, bounded time, bounded answers, no redirects.
 
 use crate::RailError;
+use crate::guard::Guard;
 use reqwest::{Client, Method, StatusCode, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Largest answer read, in bytes.
@@ -33,6 +35,7 @@ pub struct Endpoint {
 pub struct Http {
     endpoint: Endpoint,
     client: Client,
+    guard: Arc<Guard>,
 }
 
 /// What came back.
@@ -64,7 +67,8 @@ impl Http {
             .pool_max_idle_per_host(64)
             .build()
             .map_err(|_| RailError::Unavailable(endpoint.name.clone()))?;
-        Ok(Self { endpoint, client })
+        let guard = Arc::new(Guard::new(&endpoint.name, endpoint.timeout));
+        Ok(Self { endpoint, client, guard })
     }
 
     /// The provider's name.
@@ -115,10 +119,18 @@ impl Http {
         if let Some(body) = body {
             request = request.json(body);
         }
-        match self.read(request).await {
-            Some((status, bytes)) => classify(status, &bytes),
-            None => Answer::Unknown,
-        }
+        let Some(pass) = self.guard.enter().await else {
+            tracing::debug!(
+                provider = self.endpoint.name,
+                "not sent: the provider does not answer or has too much to do"
+            );
+            return Answer::Unknown;
+        };
+        let answer = self.read(request).await;
+        // Too many requests is an answer that asks for a pause all the same.
+        let is_answer = |status: &StatusCode| !status.is_server_error() && *status != StatusCode::TOO_MANY_REQUESTS;
+        pass.heard(answer.as_ref().is_some_and(|(status, _)| is_answer(status)));
+        answer.map_or(Answer::Unknown, |(status, bytes)| classify(status, &bytes))
     }
 
     async fn read(&self, request: reqwest::RequestBuilder) -> Option<(StatusCode, Vec<u8>)> {

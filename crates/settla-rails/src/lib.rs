@@ -9,10 +9,13 @@ pub mod bank;
 pub mod chain;
 pub mod event;
 pub mod fx;
+mod guard;
 pub mod http;
 pub mod off_ramp;
 pub mod on_ramp;
 mod wire;
+
+pub use guard::CIRCUIT_OPEN_METRIC;
 
 /// What a provider said to a request to start something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod pool;
 pub mod read;
 pub mod review;
 mod row;
+pub mod set_aside;
 pub mod settlement;
 pub mod tenant_tx;
 pub mod webhook;

@@ -137,6 +137,19 @@ async fn terms(
     Ok(())
 }
 
+/// Writes down what an operator does beside the tables of operators.
+pub async fn note(
+    operator: &PgPool,
+    tenant: TenantNo,
+    actor: &str,
+    action: &str,
+    object: &str,
+) -> Result<(), StoreError> {
+    let mut tx = operator.begin().await?;
+    audit(&mut tx, tenant, actor, action, object).await?;
+    Ok(tx.commit().await?)
+}
+
 pub(crate) async fn audit(
     tx: &mut Transaction<'_, Postgres>,
     tenant: TenantNo,

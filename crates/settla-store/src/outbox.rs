@@ -5,6 +5,7 @@
 
 use crate::StoreError;
 use crate::row::{at, json, tenant, tenant_i32};
+use crate::set_aside;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
@@ -73,10 +74,38 @@ pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64)
     .bind(lease_ms)
     .fetch_all(worker)
     .await?;
-    rows.iter().map(|row| claimed(row, asked_at)).collect()
+    let (claims, unreadable) = readable(&rows, asked_at)?;
+    set_aside::unreadable(&mut *worker.acquire().await?, &unreadable).await?;
+    Ok(claims)
 }
 
-pub(crate) fn claimed(row: &PgRow, claimed_at: Moment) -> Result<Claim, StoreError> {
+/// What of these rows can be read, and the ids of the rest.
+pub(crate) fn readable(rows: &[PgRow], claimed_at: Moment) -> Result<(Vec<Claim>, Vec<Uuid>), StoreError> {
+    let (mut claims, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match claimed(row, claimed_at) {
+            Ok(claim) => claims.push(claim),
+            Err(_) => unreadable.push(row.try_get("id")?),
+        }
+    }
+    Ok((claims, unreadable))
+}
+
+/// On-ramp orders that nobody has touched since they were ordered, longer ago than `age`: tenant and transfer.
+pub async fn untouched_orders(worker: &PgPool, age: Duration, limit: i64) -> Result<Vec<(TenantNo, Uuid)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT tenant, subject FROM outbox WHERE kind = $1 AND status = 'ready' AND attempts = 0
+             AND next_at < now() - $2 * interval '1 millisecond' ORDER BY next_at LIMIT $3",
+    )
+    .bind(EffectKind::OnRamp.name())
+    .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    .bind(limit)
+    .fetch_all(worker)
+    .await?;
+    rows.iter().map(|r| Ok((tenant(r)?, r.try_get("subject")?))).collect()
+}
+
+fn claimed(row: &PgRow, claimed_at: Moment) -> Result<Claim, StoreError> {
     Ok(Claim {
         id: EffectId(row.try_get("id")?),
         tenant: tenant(row)?,

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod local;
 mod logging;
 pub mod operator;
+pub mod outbox;
 mod platform;
 pub mod review;
 pub mod sandbox;

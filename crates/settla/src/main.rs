@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, books, demo, dev, doctor, operator, review, sandbox, ui};
+use settla::{bench, books, demo, dev, doctor, operator, outbox, review, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -33,6 +33,8 @@ enum Command {
     Key(operator::KeyArgs),
     /// Decide about payments under review, two people together.
     Review(review::Args),
+    /// Work that failed again and again: list it, put it back.
+    Outbox(outbox::Args),
     /// Run the simulated bank, providers and price feed (started by `settla dev`).
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             Command::Tenant(args) => operator::tenant(args).await,
             Command::Key(args) => operator::key(args).await,
             Command::Review(args) => review::run(args).await,
+            Command::Outbox(args) => outbox::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
         }
     });

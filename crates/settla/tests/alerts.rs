@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 28] = [
+const BOUNDS: [(&str, Measured, Measured); 31] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -86,6 +86,21 @@ const BOUNDS: [(&str, Measured, Measured); 28] = [
         "SettlaOutboxBankPaymentOld",
         &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3600+0x40")],
         &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3601+0x40")],
+    ),
+    (
+        "SettlaOutboxSetAside",
+        &[(r#"settla_outbox_set_aside{kind="settle"}"#, "0+0x40")],
+        &[(r#"settla_outbox_set_aside{kind="settle"}"#, "1+0x40")],
+    ),
+    (
+        "SettlaStatementLineSetAside",
+        &[("settla_statement_lines_set_aside", "0+0x40")],
+        &[("settla_statement_lines_set_aside", "1+0x40")],
+    ),
+    (
+        "SettlaCircuitOpen",
+        &[(r#"settla_circuit_open{provider="harbour"}"#, "0+0x40")],
+        &[(r#"settla_circuit_open{provider="harbour"}"#, "1+0x40")],
     ),
     // What has happened long ago does not count for ever.
     (

@@ -13,8 +13,14 @@ use crate::world::{Change, World};
 
 use super::report::{advance, usage_after_end};
 
-/// Cancels a funded transfer whose on-ramp was not instructed.
-pub(super) fn transfer(world: &World, tenant: TenantNo, id: TransferId, now: Timestamp) -> Result<Decision, Refusal> {
+/// Cancels a funded transfer whose on-ramp was not instructed. `failure` says why, if it was not the tenant's wish.
+pub(super) fn transfer(
+    world: &World,
+    tenant: TenantNo,
+    id: TransferId,
+    failure: Option<&str>,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
     let transfer = world.transfers.get(&(tenant, id)).ok_or(Refusal::TransferNotFound)?;
     let effect = EffectKind::OnRamp.id_for(id.0);
     let untouched = world.effects.get(&(tenant, effect)) == Some(&EffectStatus::Untouched);
@@ -26,7 +32,8 @@ pub(super) fn transfer(world: &World, tenant: TenantNo, id: TransferId, now: Tim
     let mut changes = vec![Change::EffectMoved(tenant, effect, EffectStatus::Cancelled)];
     changes.extend(journal.into_postings().into_iter().map(Change::Posted));
     changes.push(give_back_the_day(world, transfer));
-    let cancelled = advance(transfer, TransferState::Cancelled, now, |_| {}, &mut changes);
+    let cancelled =
+        advance(transfer, TransferState::Cancelled, now, |p| p.failure = failure.map(str::to_owned), &mut changes);
     Ok(Decision { changes, answer: Answer::Transfer(cancelled) })
 }
 

@@ -41,6 +41,13 @@ pub enum Command {
         /// Which.
         transfer: TransferId,
     },
+    /// Call a transfer off that nothing has happened to for too long.
+    ExpireHold {
+        /// Whose.
+        tenant: TenantNo,
+        /// Which.
+        transfer: TransferId,
+    },
     /// Announce a top-up.
     CreateTopup(Topup),
     /// The bank credited us. `id` names the credit's postings if it is new.
@@ -129,7 +136,10 @@ pub fn decide(world: &World, command: &Command, now: Timestamp) -> Result<Decisi
     match command {
         Command::CreateQuote(quote) => create::quote(world, quote),
         Command::CreateTransfer(create) => create::transfer(world, create, now),
-        Command::CancelTransfer { tenant, transfer } => cancel::transfer(world, *tenant, *transfer, now),
+        Command::CancelTransfer { tenant, transfer } => cancel::transfer(world, *tenant, *transfer, None, now),
+        Command::ExpireHold { tenant, transfer } => {
+            cancel::transfer(world, *tenant, *transfer, Some("hold_expired"), now)
+        }
         Command::CreateTopup(topup) => money_in::announce(world, topup),
         Command::BankCredit { id, credit } => Ok(money_in::credit(world, *id, credit, now)),
         Command::CreateWithdrawal(withdrawal) => money_out::create(world, withdrawal),

@@ -33,7 +33,7 @@ pub(super) fn keys(envelopes: &[Envelope], tenants: BTreeSet<TenantNo>) -> Keys 
         match &envelope.command {
             Command::CreateQuote(_) | Command::CreateTopup(_) => {}
             Command::CreateTransfer(create) => drop(keys.quotes.insert((tenant, create.quote))),
-            Command::CancelTransfer { transfer, .. } => {
+            Command::CancelTransfer { transfer, .. } | Command::ExpireHold { transfer, .. } => {
                 keys.transfers.insert((tenant, *transfer));
                 keys.effects.insert((tenant, EffectKind::OnRamp.id_for(transfer.0)));
             }
@@ -146,7 +146,7 @@ fn replay(world: &World, envelope: &Envelope, recorded: &Recorded, fingerprint: 
             first.updated_at = first.created_at;
             Answer::Transfer(first)
         }),
-        Command::CancelTransfer { .. } => {
+        Command::CancelTransfer { .. } | Command::ExpireHold { .. } => {
             world.transfers.get(&(tenant, TransferId(subject))).map(|t| Answer::Transfer(t.clone()))
         }
         Command::CreateTopup(_) => world.topups.values().find(|t| t.tenant == tenant && t.id.0 == subject).map(|t| {
@@ -171,6 +171,7 @@ fn audit(envelope: &Envelope, actor: &str, request_id: &str, answer: &Answer) ->
         Command::CreateQuote(_) => "quote.create",
         Command::CreateTransfer(_) => "transfer.create",
         Command::CancelTransfer { .. } => "transfer.cancel",
+        Command::ExpireHold { .. } => "transfer.expire",
         Command::CreateTopup(_) => "topup.create",
         Command::BankCredit { .. } => "bank.credit",
         Command::CreateWithdrawal(_) => "withdrawal.create",

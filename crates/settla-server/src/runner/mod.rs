@@ -322,6 +322,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::CreateQuote(_) => "create_quote",
         Command::CreateTransfer(_) => "create_transfer",
         Command::CancelTransfer { .. } => "cancel_transfer",
+        Command::ExpireHold { .. } => "expire_hold",
         Command::CreateTopup(_) => "create_topup",
         Command::BankCredit { .. } => "bank_credit",
         Command::CreateWithdrawal(_) => "create_withdrawal",

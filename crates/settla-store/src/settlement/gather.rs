@@ -2,8 +2,9 @@
 
 use super::{Lane, Member};
 use crate::StoreError;
-use crate::outbox::{Claim, Moment, claimed};
+use crate::outbox::{Claim, Moment, readable};
 use crate::row::{minor_i64, tenant_i32};
+use crate::set_aside;
 use settla_domain::effect::EffectKind;
 use settla_domain::money::{Currency, Money, MoneyError};
 use sqlx::postgres::PgPool;
@@ -116,7 +117,8 @@ pub async fn gather(worker: &PgPool, lane: &Waiting, limit: i64) -> Result<Gathe
     .bind(lane.currency.code())
     .fetch_all(&mut *tx)
     .await?;
-    let claims = rows.iter().map(|row| claimed(row, Moment::now())).collect::<Result<_, _>>()?;
+    let (claims, unreadable) = readable(&rows, Moment::now())?;
+    set_aside::unreadable(&mut tx, &unreadable).await?;
     Ok(Gathering { tx, claims })
 }
 

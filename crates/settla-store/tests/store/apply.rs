@@ -17,7 +17,7 @@ fn keys(tenant: TenantNo, commands: &[Command]) -> Keys {
         match command {
             Command::CreateQuote(_) | Command::CreateTopup(_) => {}
             Command::CreateTransfer(create) => drop(keys.quotes.insert((tenant, create.quote))),
-            Command::CancelTransfer { transfer, .. } => {
+            Command::CancelTransfer { transfer, .. } | Command::ExpireHold { transfer, .. } => {
                 keys.transfers.insert((tenant, *transfer));
                 keys.effects.insert((tenant, EffectKind::OnRamp.id_for(transfer.0)));
             }

@@ -13,5 +13,6 @@ mod migrations;
 mod outbox;
 mod reads;
 mod review;
+mod set_aside;
 mod settlement;
 mod webhook;

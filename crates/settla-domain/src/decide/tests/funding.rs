@@ -90,6 +90,19 @@ fn trap_04_cancel_releases_exactly_the_hold_and_calls_the_order_off() {
     assert_eq!(desk.cancel(&transfer), Err(Refusal::NotCancellable));
 }
 
+#[test]
+fn an_expired_hold_is_released_as_by_a_cancel_and_says_why() {
+    let (mut desk, transfer) = desk();
+    let expire = Command::ExpireHold { tenant: A, transfer: transfer.id };
+    let Ok(Answer::Transfer(expired)) = desk.run(&expire) else { panic!("a transfer") };
+    assert_eq!((expired.state, expired.progress.failure.as_deref()), (TransferState::Cancelled, Some("hold_expired")));
+    assert_eq!(desk.parts(A, Currency::GBP), (FUNDS, 0, 0));
+    assert_eq!(desk.run(&expire), Err(Refusal::NotCancellable));
+    let other = desk.transfer(A, gbp(50_00));
+    desk.claim(A, OnRamp.id_for(other.id.0));
+    assert_eq!(desk.run(&Command::ExpireHold { tenant: A, transfer: other.id }), Err(Refusal::NotCancellable));
+}
+
 /// The claim and the cancel contend on the effect: once a worker has it, the payout may go on.
 #[test]
 fn trap_04_cancel_is_refused_once_the_order_is_claimed() {

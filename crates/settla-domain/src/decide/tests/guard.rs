@@ -85,7 +85,7 @@ impl Desk {
         match command {
             Command::CreateQuote(quote) => quote.tenant,
             Command::CreateTransfer(create) => create.tenant,
-            Command::CancelTransfer { tenant, .. } => *tenant,
+            Command::CancelTransfer { tenant, .. } | Command::ExpireHold { tenant, .. } => *tenant,
             Command::CreateTopup(topup) => topup.tenant,
             Command::BankCredit { credit, .. } => match self.world.topups.get(&credit.reference) {
                 Some(topup) if topup.expected.currency == credit.amount.currency => topup.tenant,

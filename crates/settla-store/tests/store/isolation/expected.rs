@@ -44,7 +44,7 @@ limits
     auditor  all: select
 outbox
     runner   own: select insert update(attempts,first_attempt_at,lease_until,next_at,status)
-    worker   all: select update(attempts,epoch,first_attempt_at,lease_until,next_at,status)
+    worker   all: select update(attempts,epoch,failures,first_attempt_at,lease_until,next_at,set_aside,status)
     auditor  all: select
 personal_data
     runner   own: insert
@@ -81,6 +81,9 @@ settlements
     auditor  : select
 shared_facts
     operator : select insert
+    auditor  : select
+statement_lines_set_aside
+    worker   : select insert update(replay,resolved_at)
     auditor  : select
 tenant_locks
     runner   own: select update(event_sequence)
