@@ -244,3 +244,20 @@ async fn an_old_copy_of_the_signers_folder_is_noticed() {
     let refused = LocalSigner::open(old.path(), &common::master_key(), CHAIN_ID, chain_nonce);
     assert!(matches!(refused, Err(SignerError::RolledBack { journal_nonce: 0, chain_nonce: 1 })));
 }
+
+#[tokio::test]
+async fn a_nodes_recent_state_is_enough_to_find_who_used_a_nonce() {
+    // As a full node, it keeps the state of its last blocks alone.
+    let anvil = Anvil::start_with(&["--prune-history", "16"]);
+    let rpc = Rpc::connect(anvil.url(), CHAIN_ID).await.unwrap();
+    anvil.mine(100).await;
+    let payer = DevKey::account_0();
+    fund(&rpc, &payer, PAYEE, 7).await.unwrap();
+    let paid = rpc.transaction_of_nonce(payer.address(), 0, 1).await.unwrap().expect("it is in a block");
+    assert_eq!(rpc.transaction(paid).await.unwrap().unwrap().to, Some(PAYEE));
+    anvil.mine(7).await;
+    assert_eq!(rpc.transaction_of_nonce(payer.address(), 0, 4).await.unwrap(), Some(paid));
+    assert_eq!(rpc.transaction_of_nonce(payer.address(), 1, 4).await.unwrap(), None);
+    anvil.mine(20).await;
+    assert!(rpc.transaction_of_nonce(payer.address(), 0, 1).await.is_err(), "then it cannot tell, and says so");
+}

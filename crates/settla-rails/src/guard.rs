@@ -42,7 +42,8 @@ enum State {
 /// Permission for one call, held for its time.
 pub(crate) struct Pass<'a> {
     guard: &'a Guard,
-    _place: SemaphorePermit<'a>,
+    /// Nothing while it waits for one.
+    place: Option<SemaphorePermit<'a>>,
     is_judged: bool,
 }
 
@@ -75,13 +76,14 @@ impl Guard {
         if !self.admits(Instant::now()) {
             return None;
         }
-        match tokio::time::timeout(self.patience, self.places.acquire()).await {
-            Ok(Ok(place)) => Some(Pass { guard: self, _place: place, is_judged: false }),
-            _ => {
-                self.heard_at(false, Instant::now());
-                None
-            }
+        // Before the wait: whoever waits may go away.
+        let mut pass = Pass { guard: self, place: None, is_judged: false };
+        pass.place = tokio::time::timeout(self.patience, self.places.acquire()).await.ok().and_then(Result::ok);
+        if pass.place.is_none() {
+            pass.heard(false);
+            return None;
         }
+        Some(pass)
     }
 
     fn admits(&self, now: Instant) -> bool {
@@ -188,6 +190,16 @@ mod tests {
         let pass = guard.enter().await.expect("a trial");
         assert!(guard.enter().await.is_none());
         drop(pass);
+        assert!(guard.admits(Instant::now() + OPEN_FOR));
+    }
+
+    #[tokio::test]
+    async fn nor_is_one_for_ever_whose_caller_went_away_before_it_had_a_place() {
+        let guard = guard();
+        fail(&guard, FAILURES_MAX, Instant::now() - OPEN_FOR);
+        let _all = guard.places.try_acquire_many(CALLS_MAX as u32).expect("all places");
+        let gone = tokio::time::timeout(Duration::from_millis(1), guard.enter()).await;
+        assert!(gone.is_err());
         assert!(guard.admits(Instant::now() + OPEN_FOR));
     }
 

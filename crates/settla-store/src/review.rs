@@ -6,8 +6,8 @@ use settla_domain::money::Money;
 use settla_domain::review::Decision;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
 /// Most payments listed.
@@ -134,25 +134,43 @@ pub enum Closed {
     Withdrawn,
 }
 
-/// Closes a proposal. Returns whether it was open.
-pub async fn close(operator: &PgPool, id: Uuid, how: Closed, by: &str) -> Result<bool, StoreError> {
-    let status = match how {
-        Closed::Approved => "approved",
-        Closed::Withdrawn => "withdrawn",
-    };
+/// An open proposal in somebody's hands: as long as this lives, nobody else can approve it or take it back.
+pub struct Held {
+    tx: Transaction<'static, Postgres>,
+    /// The proposal.
+    pub proposal: Proposal,
+    /// Whether it is about an earlier review of the payment, or about one that has ended: it must not be carried out.
+    pub is_stale: bool,
+}
+
+/// Takes the open proposal for a payment in hand; waits while somebody else has it.
+pub async fn hold(operator: &PgPool, auditor: &PgPool, subject: Uuid) -> Result<Option<Held>, StoreError> {
     let mut tx = operator.begin().await?;
-    let row = sqlx::query(
-        "UPDATE review_proposals SET status = $2, closed_by = $3, closed_at = now() WHERE id = $1 AND status = 'open'
-         RETURNING tenant, subject",
-    )
-    .bind(id)
-    .bind(status)
-    .bind(by)
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(row) = row else { return Ok(false) };
-    let subject: Uuid = row.try_get("subject")?;
-    crate::operator::audit(&mut tx, tenant(&row)?, by, &format!("review.{status}"), &subject.to_string()).await?;
-    tx.commit().await?;
-    Ok(true)
+    let row = sqlx::query("SELECT * FROM review_proposals WHERE subject = $1 AND status = 'open' FOR UPDATE")
+        .bind(subject)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let case = cases(auditor, Some(subject)).await?.pop();
+    let proposed_at = at(&row, "proposed_at")?;
+    Ok(Some(Held { tx, proposal: proposal(&row)?, is_stale: case.is_none_or(|case| case.since > proposed_at) }))
+}
+
+impl Held {
+    /// Closes the proposal.
+    pub async fn close(mut self, how: Closed, by: &str) -> Result<(), StoreError> {
+        let status = match how {
+            Closed::Approved => "approved",
+            Closed::Withdrawn => "withdrawn",
+        };
+        sqlx::query("UPDATE review_proposals SET status = $2, closed_by = $3, closed_at = now() WHERE id = $1")
+            .bind(self.proposal.id)
+            .bind(status)
+            .bind(by)
+            .execute(&mut *self.tx)
+            .await?;
+        let object = format!("{} {}", self.proposal.subject, self.proposal.decision.name());
+        crate::operator::audit(&mut self.tx, self.proposal.tenant, by, &format!("review.{status}"), &object).await?;
+        Ok(self.tx.commit().await?)
+    }
 }

@@ -68,11 +68,11 @@ pub struct SetAside {
     pub created_at: Timestamp,
 }
 
-/// What is set aside, oldest first.
+/// What is set aside, oldest first; not what has been settled since by what the provider said of itself.
 pub async fn list(worker: &PgPool) -> Result<Vec<SetAside>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, tenant, subject, kind, set_aside, attempts, created_at FROM outbox WHERE set_aside IS NOT NULL
-         ORDER BY created_at LIMIT $1",
+        "SELECT id, tenant, subject, kind, set_aside, attempts, created_at FROM outbox
+         WHERE set_aside IS NOT NULL AND status NOT IN ('done', 'cancelled') ORDER BY created_at LIMIT $1",
     )
     .bind(LISTED_MAX)
     .fetch_all(worker)
@@ -94,9 +94,12 @@ pub async fn list(worker: &PgPool) -> Result<Vec<SetAside>, StoreError> {
 
 /// How much is set aside, by kind.
 pub async fn count(worker: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
-    let rows = sqlx::query("SELECT kind, count(*) AS n FROM outbox WHERE set_aside IS NOT NULL GROUP BY kind")
-        .fetch_all(worker)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT kind, count(*) AS n FROM outbox
+         WHERE set_aside IS NOT NULL AND status NOT IN ('done', 'cancelled') GROUP BY kind",
+    )
+    .fetch_all(worker)
+    .await?;
     rows.iter().map(|r| Ok((r.try_get("kind")?, r.try_get("n")?))).collect()
 }
 

@@ -35,43 +35,55 @@ pub struct DueDelivery {
     pub attempt: i32,
 }
 
-/// Claims up to `limit` due deliveries for `lease_ms`, oldest first, so that at most `per_endpoint` are under
-/// way to one endpoint: a slow one takes neither all places nor, with all that waits for it, the view of what
-/// waits for others. What was meant for an endpoint that is no longer enabled fails here.
-pub async fn claim(
-    worker: &PgPool,
-    limit: i64,
-    per_endpoint: i64,
-    lease_ms: i64,
-) -> Result<Vec<DueDelivery>, StoreError> {
+/// How many deliveries may be under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// In this claim.
+    pub free: i64,
+    /// To one endpoint.
+    pub per_endpoint: i64,
+    /// To all endpoints of one tenant.
+    pub per_tenant: i64,
+}
+
+/// Claims due deliveries for `lease_ms`, the tenants in turn and each one's oldest first, as many as `places`
+/// allows: neither a slow endpoint nor a tenant with many of them takes all places or, with all that waits
+/// for it, the view of what waits for others. What was meant for an endpoint that is no longer enabled fails
+/// here.
+pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
     let rows = sqlx::query(
         "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
              (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
              UNION ALL
              SELECT (SELECT d.endpoint FROM webhook_deliveries d WHERE d.status = 'pending' AND d.endpoint > w.endpoint ORDER BY d.endpoint LIMIT 1)
              FROM waiting w WHERE w.endpoint IS NOT NULL),
-         heads AS (
-             SELECT h.id FROM waiting w CROSS JOIN LATERAL (
-                 SELECT d.id, d.next_at FROM webhook_deliveries d
+         under_way AS (
+             SELECT tenant, endpoint, count(*) AS n FROM webhook_deliveries WHERE lease_until > now() GROUP BY tenant, endpoint),
+         turns AS ( -- a tenant's next delivery takes the place after those it has
+             SELECT h.id, h.next_at, row_number() OVER (PARTITION BY h.tenant ORDER BY h.next_at)
+                 + coalesce((SELECT sum(u.n) FROM under_way u WHERE u.tenant = h.tenant), 0) AS place
+             FROM waiting w CROSS JOIN LATERAL (
+                 SELECT d.id, d.tenant, d.next_at FROM webhook_deliveries d
                  WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at
-                 LIMIT greatest($2 - (SELECT count(*) FROM webhook_deliveries u WHERE u.endpoint = w.endpoint AND u.lease_until > now()), 0)) h
-             ORDER BY h.next_at LIMIT $1),
+                 LIMIT greatest($2 - coalesce((SELECT u.n FROM under_way u WHERE u.endpoint = w.endpoint), 0), 0)) h),
+         heads AS (SELECT id FROM turns WHERE place <= $3 ORDER BY place, next_at LIMIT $1),
          due AS (
              SELECT d.id FROM webhook_deliveries d JOIN heads ON heads.id = d.id
              WHERE d.status = 'pending' AND d.next_at <= now() FOR UPDATE OF d SKIP LOCKED),
          taken AS (
              UPDATE webhook_deliveries d SET attempts = d.attempts + 1,
                  status = CASE p.status WHEN 'enabled' THEN d.status ELSE 'failed' END,
-                 next_at = now() + $3 * interval '1 millisecond',
-                 lease_until = CASE p.status WHEN 'enabled' THEN now() + $3 * interval '1 millisecond' END
+                 next_at = now() + $4 * interval '1 millisecond',
+                 lease_until = CASE p.status WHEN 'enabled' THEN now() + $4 * interval '1 millisecond' END
              FROM due, webhook_endpoints p WHERE d.id = due.id AND p.tenant = d.tenant AND p.id = d.endpoint
              RETURNING d.*, p.url, p.secret_sealed)
          SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.attempts, t.url, t.secret_sealed, e.kind, e.data, e.at
          FROM taken t JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence
          WHERE t.status = 'pending'",
     )
-    .bind(limit)
-    .bind(per_endpoint)
+    .bind(places.free)
+    .bind(places.per_endpoint)
+    .bind(places.per_tenant)
     .bind(lease_ms)
     .fetch_all(worker)
     .await?;

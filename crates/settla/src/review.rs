@@ -9,7 +9,7 @@ use settla_domain::id::{TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::review::{Decided, Decision};
 use settla_server::runner::{Envelope, Runner, RunnerError};
-use settla_store::review::{self, Case, Closed, Proposal};
+use settla_store::review::{self, Case, Closed, Held, Proposal};
 use settla_store::{Store, StoreError};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -190,7 +190,14 @@ async fn propose(db: &Store, id: &str, wish: Wish, operator: String) -> Result<(
 }
 
 async fn approve(db: &Store, id: &str, operator: String) -> Result<(), Failure> {
-    let proposal = proposed(db, id).await?;
+    let held = proposed(db, id).await?;
+    if held.is_stale {
+        // Of an earlier review, or carried out by somebody whose shell ended before it was closed.
+        held.close(Closed::Withdrawn, &operator).await?;
+        return Err(Failure::new(format!("the proposal for {id} is out of date and was closed"))
+            .try_next("see `settla review list` for what waits for a decision now"));
+    }
+    let proposal = held.proposal.clone();
     let decided = Decided {
         tenant: proposal.tenant,
         subject: proposal.subject,
@@ -210,7 +217,7 @@ async fn approve(db: &Store, id: &str, operator: String) -> Result<(), Failure> 
         Ok(Answer::Withdrawal(withdrawal)) => withdrawal.state.name(),
         Ok(_) => return Err(Failure::new("the decision was not carried out")),
         Err(RunnerError::Refused(Refusal::NotUnderReview)) => {
-            review::close(&db.operator, proposal.id, Closed::Withdrawn, &operator).await?;
+            held.close(Closed::Withdrawn, &operator).await?;
             return Err(Failure::new(format!("{id} is not under review any more; the proposal is closed")));
         }
         Err(RunnerError::Refused(Refusal::SecondPersonNeeded)) => {
@@ -222,21 +229,22 @@ async fn approve(db: &Store, id: &str, operator: String) -> Result<(), Failure> 
         }
         Err(error) => return Err(error.into()),
     };
-    review::close(&db.operator, proposal.id, Closed::Approved, &operator).await?;
+    held.close(Closed::Approved, &operator).await?;
     println!("{} {}: {id} is {state}", ui::green("carried out"), proposal.decision.name());
     Ok(())
 }
 
 async fn withdraw(db: &Store, id: &str, operator: &str) -> Result<(), Failure> {
-    let proposal = proposed(db, id).await?;
-    review::close(&db.operator, proposal.id, Closed::Withdrawn, operator).await?;
-    println!("{} the proposal to {} {id}", ui::green("withdrawn"), proposal.decision.name());
+    let held = proposed(db, id).await?;
+    let decision = held.proposal.decision.name();
+    held.close(Closed::Withdrawn, operator).await?;
+    println!("{} the proposal to {decision} {id}", ui::green("withdrawn"));
     Ok(())
 }
 
-async fn proposed(db: &Store, id: &str) -> Result<Proposal, Failure> {
-    let proposal = review::open_proposal(&db.operator, subject(id)?).await?;
-    proposal.ok_or_else(|| Failure::new(format!("nothing is proposed for {id}")).try_next("see `settla review list`"))
+async fn proposed(db: &Store, id: &str) -> Result<Held, Failure> {
+    let held = review::hold(&db.operator, &db.auditor, subject(id)?).await?;
+    held.ok_or_else(|| Failure::new(format!("nothing is proposed for {id}")).try_next("see `settla review list`"))
 }
 
 /// Text that goes into our books and logs: 1 to 128 printable ASCII characters.

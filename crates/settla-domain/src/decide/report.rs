@@ -10,7 +10,6 @@ use crate::event::Event;
 use crate::finding::Finding;
 use crate::id::{BatchId, TransferId, WithdrawalId};
 use crate::limit::Usage;
-use crate::money::Money;
 use crate::posting::{Journal, PostingCode};
 use crate::time::Timestamp;
 use crate::transfer::{Progress, Transfer, TransferState};
@@ -114,7 +113,7 @@ impl Step<'_> {
             Finding::Refused { reason } => {
                 let held = if started {
                     journal.within(PostingCode::Release, InTransit, Available, terms.source);
-                    self.fee()
+                    self.transfer.terms.fee()
                 } else {
                     terms.debit
                 };
@@ -185,7 +184,7 @@ impl Step<'_> {
                 journal.post(PostingCode::OffRampUsed, in_transit, platform(OffRamp), terms.sent);
                 journal.post(PostingCode::Spread, in_transit, platform(Spread), terms.spread);
                 journal.post(PostingCode::Rounding, in_transit, platform(Rounding), terms.rounding);
-                journal.post(PostingCode::Fee, self.tenants(Held), platform(Fees), self.fee());
+                journal.post(PostingCode::Fee, self.tenants(Held), platform(Fees), self.transfer.terms.fee());
                 self.end(TransferState::Completed, journal, learn)
             }
             Finding::Returning { .. } if t.state == TransferState::Refunding => Decision::nothing(),
@@ -202,7 +201,7 @@ impl Step<'_> {
                     return self.under_review(journal, "return_amount_differs", learn);
                 }
                 journal.within(PostingCode::CreditStable, InTransit, Available, terms.bought);
-                journal.within(PostingCode::Release, Held, Available, self.fee());
+                journal.within(PostingCode::Release, Held, Available, self.transfer.terms.fee());
                 self.end(TransferState::Refunded, journal, learn)
             }
             Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
@@ -256,10 +255,6 @@ impl Step<'_> {
 
     fn tenants(&self, kind: AccountKind) -> AccountId {
         AccountId::tenant(self.transfer.tenant, kind)
-    }
-
-    fn fee(&self) -> Money {
-        self.transfer.terms.fee()
     }
 }
 

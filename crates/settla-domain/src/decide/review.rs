@@ -3,10 +3,10 @@
 
 use super::report::{advance, platform, usage_after_end};
 use super::{Answer, Decision};
+use crate::account::AccountId;
 use crate::account::AccountKind::{
     Available, Bank, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense,
 };
-use crate::account::{AccountId, AccountKind};
 use crate::effect::{EffectKind, EffectStatus};
 use crate::event::{Event, EventData};
 use crate::id::{TransferId, WithdrawalId};
@@ -112,10 +112,10 @@ impl Review<'_> {
     /// All of the debit is the tenant's again.
     fn release(&self, ordered: bool) -> Decision {
         let terms = &self.transfer.terms;
-        let mut journal = self.journal();
+        let mut journal = Journal::new(self.transfer.tenant, self.transfer.id.0);
         let held = if ordered {
             journal.within(PostingCode::Release, InTransit, Available, terms.source);
-            self.fee()
+            self.transfer.terms.fee()
         } else {
             terms.debit
         };
@@ -125,18 +125,23 @@ impl Review<'_> {
 
     /// The stablecoin is the tenant's, and the fee is given back.
     fn credit(&self, amount: Money) -> Decision {
-        let mut journal = self.journal();
+        let mut journal = Journal::new(self.transfer.tenant, self.transfer.id.0);
         journal.within(PostingCode::CreditStable, InTransit, Available, amount);
-        journal.within(PostingCode::Release, Held, Available, self.fee());
+        journal.within(PostingCode::Release, Held, Available, self.transfer.terms.fee());
         self.end(TransferState::Refunded, journal, |_| {})
     }
 
     /// As if the off-ramp had said so itself.
     fn paid_as_agreed(&self, reference: &str) -> Decision {
         let terms = &self.transfer.terms;
-        let mut journal = self.journal();
+        let mut journal = Journal::new(self.transfer.tenant, self.transfer.id.0);
         journal.post(PostingCode::PaidOut, platform(Conversion), platform(OffRamp), terms.destination);
-        journal.post(PostingCode::OffRampUsed, self.tenants(InTransit), platform(OffRamp), terms.sent);
+        journal.post(
+            PostingCode::OffRampUsed,
+            AccountId::tenant(self.transfer.tenant, InTransit),
+            platform(OffRamp),
+            terms.sent,
+        );
         self.earn(&mut journal);
         self.end(TransferState::Completed, journal, |p| {
             p.paid = Some(terms.destination);
@@ -146,10 +151,10 @@ impl Review<'_> {
 
     /// What was disputed is what it cost.
     fn accept_payment(&self) -> Decision {
-        let mut journal = self.journal();
+        let mut journal = Journal::new(self.transfer.tenant, self.transfer.id.0);
         journal.post(
             PostingCode::DisputeSettled,
-            self.tenants(InTransit),
+            AccountId::tenant(self.transfer.tenant, InTransit),
             platform(Suspense),
             self.transfer.terms.sent,
         );
@@ -159,9 +164,24 @@ impl Review<'_> {
 
     fn earn(&self, journal: &mut Journal) {
         let terms = &self.transfer.terms;
-        journal.post(PostingCode::Spread, self.tenants(InTransit), platform(Spread), terms.spread);
-        journal.post(PostingCode::Rounding, self.tenants(InTransit), platform(Rounding), terms.rounding);
-        journal.post(PostingCode::Fee, self.tenants(Held), platform(Fees), self.fee());
+        journal.post(
+            PostingCode::Spread,
+            AccountId::tenant(self.transfer.tenant, InTransit),
+            platform(Spread),
+            terms.spread,
+        );
+        journal.post(
+            PostingCode::Rounding,
+            AccountId::tenant(self.transfer.tenant, InTransit),
+            platform(Rounding),
+            terms.rounding,
+        );
+        journal.post(
+            PostingCode::Fee,
+            AccountId::tenant(self.transfer.tenant, Held),
+            platform(Fees),
+            self.transfer.terms.fee(),
+        );
     }
 
     fn end(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
@@ -170,18 +190,6 @@ impl Review<'_> {
         changes.push(Change::UsageChanged(t.tenant, t.terms.debit.currency, usage_after_end(self.world, t)));
         let after = advance(t, state, self.now, learn, &mut changes);
         Decision { changes, answer: Answer::Transfer(after) }
-    }
-
-    fn journal(&self) -> Journal {
-        Journal::new(self.transfer.tenant, self.transfer.id.0)
-    }
-
-    fn tenants(&self, kind: AccountKind) -> AccountId {
-        AccountId::tenant(self.transfer.tenant, kind)
-    }
-
-    fn fee(&self) -> Money {
-        self.transfer.terms.fee()
     }
 }
 

@@ -105,7 +105,10 @@ impl Rpc {
     }
 
     /// The transaction that used this nonce of the account, in blocks up to the one at `depth`: found by looking for the
-    /// block in which the account's count of transactions passed it, at most 64 questions. `None` where it is not used.
+    /// block in which the account's count of transactions passed it, at most 128 questions. `None` where it is not used.
+    ///
+    /// It looks backwards from there in growing steps, so the node needs the state of about twice as many blocks as have
+    /// passed since, not of the whole chain.
     pub async fn transaction_of_nonce(
         &self,
         address: Address,
@@ -116,8 +119,16 @@ impl Rpc {
         if self.nonce_at(address, high).await? <= nonce {
             return Ok(None);
         }
-        // Between a block before which it was not used (`low` itself is not looked at) and one by which it was.
-        let mut low = 0;
+        let (mut low, mut step) = (0, 1);
+        while let Some(before) = high.checked_sub(step) {
+            if self.nonce_at(address, before).await? <= nonce {
+                low = before + 1;
+                break;
+            }
+            high = before;
+            step *= 2;
+        }
+        // By `high` it was used; before `low` it was not.
         while low < high {
             let middle = low + (high - low) / 2;
             if self.nonce_at(address, middle).await? > nonce {

@@ -45,14 +45,16 @@ impl SettlementDesk {
         Ok(settlement::finalised(&self.node.store.worker, &last).await?)
     }
 
-    /// Broadcasts every transaction of the batch again. If another one than before gets into a block now, it moves the
-    /// same tokens for the same members.
+    /// Broadcasts every transaction of the batch again. If another one than before has got into a block, it has moved the
+    /// same tokens for the same members, and is the one to be watched.
     async fn bring_back(&mut self, batch: &Settlement) -> Result<(), RoundError> {
         let transactions = settlement::transactions(&self.node.store.worker, batch.batch).await?;
         let hashes = transactions.iter().map(|tx| parse_hash(&tx.tx_hash)).collect::<Result<Vec<_>, _>>()?;
         let outcomes = self.node.chain.rpc.confirmed(&hashes, 1).await?;
-        if outcomes.iter().any(|outcome| matches!(outcome, Confirmation::Succeeded { .. })) {
-            return Ok(());
+        let is_back = |outcome: &Confirmation| matches!(outcome, Confirmation::Succeeded { .. });
+        if let Some(back) = outcomes.iter().position(is_back) {
+            let tx_hash = &transactions[back].tx_hash;
+            return Ok(settlement::found_again(&self.node.store.worker, batch.batch, tx_hash).await?);
         }
         tracing::error!(batch = %batch.batch, "a settled batch is no longer on chain: broadcasting it again");
         for transaction in &transactions {

@@ -7,15 +7,16 @@ use uuid::Uuid;
 
 /// A failed batch's members wait so long before they join another.
 const AFTER_FAILURE_MS: i64 = 5_000;
+
 impl SettlementDesk {
     /// Looks for an outcome at depth of any of the batch's transactions; without one, sees to it that it goes on.
     /// `first`: whether it has the lowest nonce of those under way.
     pub(super) async fn follow(&mut self, batch: &Settlement, first: bool) -> Result<(), RoundError> {
         let transactions = settlement::transactions(&self.node.store.worker, batch.batch).await?;
         let last = transactions.last().ok_or(RoundError::Stored("a signed batch without bytes"))?;
+        let rpc = &self.node.chain.rpc;
         let hashes = transactions.iter().map(|tx| parse_hash(&tx.tx_hash)).collect::<Result<Vec<_>, _>>()?;
-        let chain = &self.node.chain;
-        let outcomes = chain.rpc.confirmed(&hashes, chain.depth).await?;
+        let outcomes = rpc.confirmed(&hashes, self.node.chain.depth).await?;
         for (tx, outcome) in transactions.iter().zip(&outcomes) {
             match outcome {
                 Confirmation::Succeeded { .. } => {
@@ -28,14 +29,30 @@ impl SettlementDesk {
                 Confirmation::Pending | Confirmation::NotFound => {}
             }
         }
-        if outcomes.iter().all(|outcome| *outcome == Confirmation::NotFound) && self.is_taken(batch, &hashes).await? {
-            return self.fail(batch, "nonce_taken").await;
+        if outcomes.iter().all(|outcome| *outcome == Confirmation::NotFound) {
+            match self.is_taken(batch, &hashes).await {
+                // It may be one of its own that the database has lost.
+                Ok(true) if self.learn(batch.batch, &transactions).await? => return Ok(()),
+                Ok(true) => return self.fail(batch, "nonce_taken").await,
+                Ok(false) => {}
+                // That is no reason not to send it again.
+                Err(error) => tracing::warn!(%error, batch = %batch.batch, "no node can tell who used a nonce"),
+            }
         }
         let sent = self.sent.get(&batch.batch).copied();
-        if sent.is_none_or(|sent| sent.at.elapsed() > self.node.config.settlement.rebroadcast_after) {
+        let is_stale = sent.is_none_or(|sent| sent.at.elapsed() > self.node.config.settlement.rebroadcast_after);
+        if !is_stale && !first {
+            return Ok(());
+        }
+        // In a block, however shallow, it needs neither to be sent nor to be paid more for.
+        let in_a_block = self.node.chain.rpc.confirmed(&hashes, 1).await?;
+        if in_a_block.iter().any(|o| matches!(o, Confirmation::Succeeded { .. } | Confirmation::Reverted { .. })) {
+            return Ok(());
+        }
+        if is_stale {
             self.broadcast(batch.batch, &last.raw).await;
         }
-        if first { self.bump(batch, last).await } else { Ok(()) }
+        if first { self.bump(batch, &transactions).await } else { Ok(()) }
     }
 
     /// A revert frees the members only when its block is final: in a block that is taken back it could still succeed,

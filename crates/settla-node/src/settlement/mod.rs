@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Most batches looked at in one round.
+/// Most batches of one status looked at in one round.
 const OPEN_MAX: i64 = 64;
 /// Between two looks at what waits and what is on its way.
 const ROUND: Duration = Duration::from_millis(250);
@@ -127,12 +127,16 @@ impl SettlementDesk {
         let open = settlement::open(&self.node.store.worker, OPEN_MAX).await?;
         // Only the first nonce can be what the others wait for.
         let first = open.iter().filter(|b| b.status == "signed").filter_map(|b| b.nonce).min();
+        let mut on_their_way = open.iter().filter(|batch| batch.status == "signed").count() as u128;
         let mut held = false;
         for batch in &open {
             // One batch in trouble must not keep the others waiting.
             let moved = match batch.status.as_str() {
                 "closed" if held => Ok(()),
-                "closed" => self.sign(batch, &open).await.map(|signed| held = !signed),
+                "closed" => self.sign(batch, on_their_way).await.map(|signed| {
+                    held = !signed;
+                    on_their_way += u128::from(signed);
+                }),
                 "signed" => self.follow(batch, batch.nonce == first).await,
                 "confirmed" => self.tell(batch).await,
                 _ => Ok(()),

@@ -12,11 +12,11 @@ const BUMP_BLOCKS_MIN: u64 = 2;
 
 impl SettlementDesk {
     /// Signs, stores the bytes, then broadcasts them for the first time. Returns false when the wallet cannot pay the
-    /// gas: then nothing is signed, because a signed transaction that nobody takes holds up all that come after it.
-    pub(super) async fn sign(&mut self, batch: &Settlement, open: &[Settlement]) -> Result<bool, RoundError> {
+    /// gas after that of those `on_their_way`: then nothing is signed, because a signed transaction that nobody takes
+    /// holds up all that come after it.
+    pub(super) async fn sign(&mut self, batch: &Settlement, on_their_way: u128) -> Result<bool, RoundError> {
         let chain = &self.node.chain;
         let fees = chain.rpc.fees().await?;
-        let on_their_way = open.iter().filter(|other| other.status == "signed").count() as u128;
         if self.gas_left(fees).await? <= on_their_way {
             tracing::error!(batch = %batch.batch, "the wallet cannot pay for gas; settlement is held");
             return Ok(false);
@@ -48,7 +48,8 @@ impl SettlementDesk {
     }
 
     /// Signs a batch again for higher fees, if it has waited long enough while blocks were made.
-    pub(super) async fn bump(&mut self, batch: &Settlement, last: &SignedTransaction) -> Result<(), RoundError> {
+    pub(super) async fn bump(&mut self, batch: &Settlement, stored: &[SignedTransaction]) -> Result<(), RoundError> {
+        let last = stored.last().ok_or(RoundError::Stored("a signed batch without bytes"))?;
         let waited = u128::try_from(last.age_ms).unwrap_or(0) >= self.node.config.settlement.bump_after.as_millis();
         let height = self.node.chain.rpc.block_number().await?;
         let since = self.sent.get(&batch.batch).and_then(|sent| sent.height);
@@ -56,13 +57,10 @@ impl SettlementDesk {
         if !waited || blocks < BUMP_BLOCKS_MIN {
             return Ok(());
         }
-        // A raise whose answer was lost is in the signer's journal.
-        let known = self.signer.find(batch.batch).await?;
-        if let Some(newest) = known.last().filter(|signed| signed.tx_hash.to_string() != last.tx_hash) {
-            self.store(batch.batch, newest).await?;
-            self.broadcast(batch.batch, &newest.raw).await;
+        if self.learn(batch.batch, stored).await? {
             return Ok(());
         }
+        let known = self.signer.find(batch.batch).await?;
         let last = known.last().ok_or(RoundError::Stored("a signed batch that the signer does not know"))?;
         let Some(raised) = last.fees.raised(self.node.chain.rpc.fees().await?) else {
             tracing::error!(batch = %batch.batch, "a batch is in no block and its fees are at the ceiling");
@@ -73,8 +71,23 @@ impl SettlementDesk {
         tracing::warn!(batch = %batch.batch, nonce = signed.nonce, "a batch is in no block: its fees were raised");
         metrics::counter!(crate::counters::SETTLEMENTS_BUMPED).increment(1);
         self.store(batch.batch, &signed).await?;
-        self.broadcast(batch.batch, &signed.raw).await;
+        self.broadcast_anew(batch.batch, &signed.raw).await;
         Ok(())
+    }
+
+    /// The database may have lost what was signed: an answer did not arrive, its machine failed, an old copy was put
+    /// back. The signer's journal has not. Stores what is missing and broadcasts the newest; returns whether anything was.
+    pub(super) async fn learn(&mut self, batch: Uuid, stored: &[SignedTransaction]) -> Result<bool, RoundError> {
+        let known = self.signer.find(batch).await?;
+        let is_stored = |signed: &SignedTx| stored.iter().any(|tx| tx.tx_hash == signed.tx_hash.to_string());
+        let Some(newest) = known.last().filter(|_| !known.iter().all(is_stored)) else { return Ok(false) };
+        tracing::warn!(%batch, "the signer knows more transactions of a batch than the database");
+        // In their order: the last one stored is the one that counts.
+        for signed in &known {
+            self.store(batch, signed).await?;
+        }
+        self.broadcast_anew(batch, &newest.raw).await;
+        Ok(true)
     }
 
     async fn store(&self, batch: Uuid, signed: &SignedTx) -> Result<(), RoundError> {
@@ -87,6 +100,12 @@ impl SettlementDesk {
             max_priority_fee_per_gas: number(signed.fees.max_priority_fee_per_gas)?,
         };
         Ok(settlement::signed(&self.node.store.worker, batch, &new).await?)
+    }
+
+    /// Broadcasts bytes for the first time: blocks are counted from now on.
+    async fn broadcast_anew(&mut self, batch: Uuid, raw: &[u8]) {
+        self.sent.remove(&batch);
+        self.broadcast(batch, raw).await;
     }
 
     /// Sends the bytes. Whatever the answer, only the chain's outcome at depth counts.

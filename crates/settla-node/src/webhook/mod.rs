@@ -8,7 +8,7 @@ use dialler::Dialler;
 use settla_domain::id::EventId;
 use settla_server::clock::now;
 use settla_server::webhook_secret_label;
-use settla_store::webhook::{self, Attempted, DueDelivery, Next};
+use settla_store::webhook::{self, Attempted, DueDelivery, Next, Places};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
 use std::sync::Arc;
@@ -17,8 +17,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Deliveries at the same time.
 const CONCURRENCY: usize = 128;
-/// Of these to one endpoint in one claim.
+/// Of these to one endpoint.
 const PER_ENDPOINT: i64 = 32;
+/// Of these to all endpoints of one tenant.
+const PER_TENANT: i64 = 64;
 /// Longer than a delivery may take.
 const LEASE_MS: i64 = 40_000;
 const IDLE: Duration = Duration::from_millis(250);
@@ -39,8 +41,9 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
     let recorder = tokio::spawn(record(Arc::clone(&node), queue));
     while wait(node.runner.committed(), IDLE, &mut stop).await {
         while places.available_permits() > 0 && !*stop.borrow() {
-            let limit = places.available_permits() as i64;
-            let due = match webhook::claim(&node.store.worker, limit, PER_ENDPOINT, LEASE_MS).await {
+            let free = places.available_permits() as i64;
+            let places_now = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
+            let due = match webhook::claim(&node.store.worker, places_now, LEASE_MS).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(%error, "deliveries cannot be claimed");

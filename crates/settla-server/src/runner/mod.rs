@@ -305,15 +305,23 @@ async fn transact(
 async fn settle_commit(database: &Database, id: Uuid) -> Result<bool, StoreError> {
     let mut tries = 0;
     loop {
-        match tokio::time::timeout(database.batch_time_max, was_committed(&database.store.runner, id)).await {
-            Ok(Ok(committed)) => return Ok(committed),
-            Ok(Err(error)) if tries >= 60 => return Err(error),
-            Err(_) if tries >= 60 => {
-                return Err(StoreError::silent());
-            }
-            _ => tries += 1,
+        match ask(database, id).await {
+            Ok(committed) => return Ok(committed),
+            Err(error) if tries >= 60 => return Err(error),
+            Err(_) => tries += 1,
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn ask(database: &Database, id: Uuid) -> Result<bool, StoreError> {
+    let mut connection = BatchConnection::acquire(&database.store.runner).await?;
+    match tokio::time::timeout(database.batch_time_max, was_committed(&mut connection, id)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            connection.abandon();
+            Err(StoreError::silent())
+        }
     }
 }
 

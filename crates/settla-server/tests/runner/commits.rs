@@ -101,6 +101,23 @@ async fn a_database_that_falls_silent_is_given_up() {
     assert_books(&wired.ground.store).await;
 }
 
+/// So it is with the question what became of a commit.
+#[tokio::test]
+async fn a_question_that_stays_silent_is_asked_again_however_often() {
+    let wired = Wired::new().await;
+    let tenant = wired.ground.funded("acme", 1_000_000).await;
+    let quote = wired.ground.quoted(tenant, 10_000).await;
+    let runner = impatient(&wired).await;
+    wired.proxy.fail(&[Fault::AfterCommit]);
+    // More often than there are connections.
+    wired.proxy.hold(Held::Asking, 6);
+    let came = runner.submit(keyed(tenant, Command::CreateTransfer(create(&quote)), "k")).await;
+    assert!(!decided(came).1);
+    assert!(wired.proxy.has_failed());
+    assert_eq!(number(&wired.ground.store, "SELECT count(*) FROM transfers").await, 1);
+    assert_books(&wired.ground.store).await;
+}
+
 /// The same with the COMMIT on its way: whether it took place is asked, and it counts once.
 #[tokio::test]
 async fn a_commit_that_stays_silent_is_settled_by_its_marker() {

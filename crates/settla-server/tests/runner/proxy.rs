@@ -29,13 +29,15 @@ pub enum Fault {
     AfterAsking,
 }
 
-/// What may be held in the proxy, once, until it is [released](Proxy::release).
+/// What may be held in the proxy until it is [released](Proxy::release).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
     /// The next BEGIN.
     Begin,
     /// The next COMMIT.
     Commit,
+    /// The next question whether a commit took place.
+    Asking,
 }
 
 /// What a transaction took, from BEGIN to COMMIT.
@@ -52,7 +54,7 @@ struct State {
     faults: Vec<Fault>,
     commits: Vec<Trips>,
     begins: usize,
-    hold: Option<Held>,
+    hold: Vec<Held>,
     drop_options: bool,
 }
 
@@ -124,7 +126,12 @@ impl Proxy {
 
     /// The next of these waits in the proxy until [`Self::release`].
     pub fn hold_next(&self, what: Held) {
-        self.shared.state.lock().unwrap().hold = Some(what);
+        self.hold(what, 1);
+    }
+
+    /// So many of these, from the next one on, wait in the proxy.
+    pub fn hold(&self, what: Held, times: usize) {
+        self.shared.state.lock().unwrap().hold = vec![what; times];
     }
 
     /// Returns when what is to be held has come.
@@ -149,7 +156,7 @@ impl Shared {
     }
 
     async fn hold(&self, what: Held) {
-        let is_held = self.state.lock().unwrap().hold.take_if(|held| *held == what).is_some();
+        let is_held = self.state.lock().unwrap().hold.pop_if(|held| *held == what).is_some();
         if is_held {
             self.held.notify_one();
             self.release.notified().await;
@@ -270,8 +277,11 @@ impl Connection {
                     if let Some(trips) = &mut trips {
                         *(if prepares { &mut trips.prepared } else { &mut trips.executed }) += 1;
                     }
-                    if std::mem::take(&mut asks) && self.shared.take(Fault::AfterAsking) {
-                        return self.lose_the_answer(&message).await;
+                    if std::mem::take(&mut asks) {
+                        self.shared.hold(Held::Asking).await;
+                        if self.shared.take(Fault::AfterAsking) {
+                            return self.lose_the_answer(&message).await;
+                        }
                     }
                     prepares = false;
                 }

@@ -157,9 +157,10 @@ impl<'c> BatchTx<'c> {
 /// Whether the batch of this id was committed. It settles the matter for good: it writes the batch's marker
 /// itself, which waits for a commit still under way, and keeps a late one from succeeding. The marker says who
 /// wrote it, so that asking again, after the answer to this was lost as well, finds the same.
-pub async fn was_committed(runner: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+pub async fn was_committed(connection: &mut BatchConnection, id: Uuid) -> Result<bool, StoreError> {
     let insert = "INSERT INTO commit_markers (batch, committed) VALUES ($1, false) ON CONFLICT DO NOTHING";
-    runner.execute(sqlx::query(insert).bind(id)).await?;
-    let row = sqlx::query("SELECT committed FROM commit_markers WHERE batch = $1").bind(id).fetch_one(runner).await?;
+    connection.0.execute(sqlx::query(insert).bind(id)).await?;
+    let select = sqlx::query("SELECT committed FROM commit_markers WHERE batch = $1").bind(id);
+    let row = select.fetch_one(&mut *connection.0).await?;
     Ok(row.try_get("committed")?)
 }

@@ -3,13 +3,13 @@
 use super::{Lane, Member};
 use crate::StoreError;
 use crate::outbox::{Claim, Moment, readable};
-use crate::row::{minor_i64, tenant_i32};
+use crate::row::{json, minor_i64, tenant_i32};
 use crate::set_aside;
-use settla_domain::effect::EffectKind;
-use settla_domain::money::{Currency, Money, MoneyError};
+use settla_domain::effect::{Effect, EffectKind};
+use settla_domain::money::{Currency, Money};
+use settla_domain::transfer::Settlement as Mode;
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Row, Transaction};
-use std::str::FromStr;
 use uuid::Uuid;
 
 /// What waits for one destination on one chain in one stablecoin.
@@ -23,7 +23,7 @@ pub struct Waiting {
     pub currency: Currency,
     /// For how long the first one has been due.
     pub oldest_ms: i64,
-    /// Sum of what may be batched.
+    /// Sum of what may be batched; it may be more than one batch can be.
     pub total: Money,
     /// How many may be batched.
     pub batched: i64,
@@ -56,41 +56,52 @@ impl ClosedBy {
     }
 }
 
-/// Looks at what waits, without taking it. Reads at most `limit` effects.
+/// Looks at what waits, without taking it: at most `limit` effects. What cannot be read is set aside.
 pub async fn waiting(worker: &PgPool, limit: i64) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query(
-        "SELECT payload->>'chain' AS chain, payload->>'provider' AS provider, payload->'amount'->>'currency' AS currency,
-                (extract(epoch FROM now() - min(next_at)) * 1000)::bigint AS oldest_ms,
-                coalesce(sum((payload->'amount'->>'amount')::numeric) FILTER (WHERE NOT alone), 0)::text AS total,
-                count(*) FILTER (WHERE NOT alone) AS batched, count(*) FILTER (WHERE alone) AS alone
-         FROM (SELECT payload, next_at, coalesce(payload->>'settlement' = 'alone', false) AS alone FROM outbox
-               WHERE kind = $1 AND status = 'ready' AND next_at <= now() ORDER BY next_at LIMIT $2) due
-         GROUP BY 1, 2, 3",
+        "SELECT id, payload, (extract(epoch FROM now() - next_at) * 1000)::bigint AS waited_ms FROM outbox
+         WHERE kind = $1 AND status = 'ready' AND next_at <= now() ORDER BY next_at LIMIT $2",
     )
     .bind(EffectKind::Settle.name())
     .bind(limit)
     .fetch_all(worker)
     .await?;
-    rows.iter()
-        .map(|r| {
-            let currency = Currency::from_str(r.try_get("currency")?).map_err(|_| StoreError::Corrupt("currency"))?;
-            let total = match Money::parse(currency, r.try_get("total")?) {
-                Err(MoneyError::NotPositive) => Money::new(currency, 0),
-                // More than one batch can be.
-                Err(MoneyError::TooLarge) => Money::new(currency, currency.amount_max()),
-                parsed => parsed.map_err(|_| StoreError::Corrupt("total"))?,
-            };
-            Ok(Waiting {
-                chain: r.try_get("chain")?,
-                provider: r.try_get("provider")?,
-                currency,
-                oldest_ms: r.try_get("oldest_ms")?,
-                total,
-                batched: r.try_get("batched")?,
-                alone: r.try_get("alone")?,
-            })
-        })
-        .collect()
+    let (mut lanes, mut unreadable) = (Vec::new(), Vec::new());
+    for row in &rows {
+        match json(row, "payload") {
+            Ok(Effect::Settle { chain, provider, amount, settlement }) => {
+                let lane = lane(&mut lanes, chain, provider, amount.currency, row.try_get("waited_ms")?);
+                match settlement {
+                    Mode::Alone => lane.alone += 1,
+                    Mode::Batched => {
+                        lane.batched += 1;
+                        lane.total.minor = lane.total.minor.saturating_add(amount.minor);
+                    }
+                }
+            }
+            _ => unreadable.push(row.try_get("id")?),
+        }
+    }
+    set_aside::unreadable(&mut *worker.acquire().await?, &unreadable).await?;
+    Ok(lanes)
+}
+
+/// The lane among those seen so far. Rows come oldest first, so whoever opens one has waited longest in it.
+fn lane(lanes: &mut Vec<Waiting>, chain: String, provider: String, currency: Currency, oldest_ms: i64) -> &mut Waiting {
+    let seen = lanes.iter().position(|l| (&l.chain, &l.provider, l.currency) == (&chain, &provider, currency));
+    let place = seen.unwrap_or_else(|| {
+        lanes.push(Waiting {
+            chain,
+            provider,
+            currency,
+            oldest_ms,
+            total: Money::new(currency, 0),
+            batched: 0,
+            alone: 0,
+        });
+        lanes.len() - 1
+    });
+    &mut lanes[place]
 }
 
 /// Claims due settle effects and holds them locked until the batches they go into are written.

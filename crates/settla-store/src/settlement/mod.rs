@@ -71,13 +71,16 @@ pub struct SignedTransaction {
     pub age_ms: i64,
 }
 
-/// Batches that are not finished, oldest first.
+/// Batches that are not finished, oldest first, at most `limit` of each status: those that wait for an off-ramp to hear
+/// of them are not in the way of those that are to be signed.
 pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
-    let rows =
-        sqlx::query("SELECT * FROM settlements WHERE status NOT IN ('done', 'failed') ORDER BY created_at LIMIT $1")
-            .bind(limit)
-            .fetch_all(worker)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY status ORDER BY created_at) AS place FROM settlements
+                        WHERE status NOT IN ('done', 'failed')) o WHERE place <= $1 ORDER BY created_at",
+    )
+    .bind(limit)
+    .fetch_all(worker)
+    .await?;
     rows.iter().map(settlement).collect()
 }
 
@@ -201,6 +204,16 @@ pub async fn confirmed(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<()
     .bind(tx_hash)
     .execute(worker)
     .await?;
+    Ok(())
+}
+
+/// After a reorganisation another transaction of a finished batch is in a block.
+pub async fn found_again(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE settlements SET tx_hash = $2 WHERE batch = $1 AND status = 'done'")
+        .bind(batch)
+        .bind(tx_hash)
+        .execute(worker)
+        .await?;
     Ok(())
 }
 

@@ -10,9 +10,10 @@ use settla_domain::finding::Finding;
 use settla_domain::review::{Decided, Decision};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_store::review::{self, Closed, Proposal};
+use settla_store::review::{self, Closed, Held, Proposal};
 use settla_store::{Store, StoreError, outbox};
 use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 use uuid::Uuid;
 
 fn unresolved() -> Finding {
@@ -66,6 +67,56 @@ async fn payments_under_review_are_listed_with_why_and_since_where() {
     assert!(review::cases(&store.auditor, Some(Uuid::nil())).await.unwrap().is_empty());
 }
 
+async fn hold(store: &Store, transfer: &Transfer) -> Option<Held> {
+    review::hold(&store.operator, &store.auditor, transfer.id.0).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_somebody_is_carrying_out_nobody_takes_back() {
+    let (database, store, _, transfer) = stuck().await;
+    review::propose(&store.operator, &proposal(&transfer, "ada")).await.unwrap();
+    let held = hold(&store, &transfer).await.unwrap();
+    assert!(!held.is_stale);
+    // Ada thinks better of it while Grace's approval moves the money.
+    let (closed, taken_back) = tokio::join!(
+        async {
+            waits_for_a_lock(&database).await;
+            held.close(Closed::Approved, "grace").await
+        },
+        hold(&store, &transfer)
+    );
+    closed.unwrap();
+    assert!(taken_back.is_none());
+}
+
+#[tokio::test]
+async fn a_proposal_does_not_outlive_its_review() {
+    let (_database, store, tenant, transfer) = stuck().await;
+    review::propose(&store.operator, &proposal(&transfer, "ada")).await.unwrap();
+    let (proposed_by, approved_by) = ("ada".to_owned(), "grace".to_owned());
+    let decided = Decided { tenant, subject: transfer.id.0, decision: Decision::Retry, proposed_by, approved_by };
+    // Carried out, and the shell ended before the proposal was closed.
+    apply(&store, tenant, &[Command::Decide(decided)]).await;
+    assert!(hold(&store, &transfer).await.unwrap().is_stale);
+    // The next review of the same payment is another matter.
+    find(&store, &[report(&transfer, EffectKind::OffRamp, unresolved())]).await;
+    assert!(!review::cases(&store.auditor, Some(transfer.id.0)).await.unwrap().is_empty());
+    assert!(hold(&store, &transfer).await.unwrap().is_stale);
+}
+
+/// Returns when a connection waits for a row that another one has locked.
+async fn waits_for_a_lock(database: &TestDatabase) {
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let waiting = async {
+        let waiting =
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut superuser).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("nobody waits");
+}
+
 #[tokio::test]
 async fn one_proposal_is_open_at_a_time_and_nobody_approves_their_own() {
     let (database, store, _, transfer) = stuck().await;
@@ -74,10 +125,10 @@ async fn one_proposal_is_open_at_a_time_and_nobody_approves_their_own() {
     let second = review::propose(&store.operator, &proposal(&transfer, "grace")).await;
     assert!(matches!(&second, Err(StoreError::Constraint(name)) if name == "review_proposals_open"), "{second:?}");
     assert_eq!(review::open_proposal(&store.operator, transfer.id.0).await.unwrap(), Some(first.clone()));
-    let own = review::close(&store.operator, first.id, Closed::Approved, "ada").await;
+    let own = hold(&store, &transfer).await.unwrap().close(Closed::Approved, "ada").await;
     assert!(matches!(&own, Err(StoreError::Constraint(name)) if name == "two_people"), "{own:?}");
-    assert!(review::close(&store.operator, first.id, Closed::Withdrawn, "ada").await.unwrap());
-    assert!(!review::close(&store.operator, first.id, Closed::Approved, "grace").await.unwrap());
+    hold(&store, &transfer).await.unwrap().close(Closed::Withdrawn, "ada").await.unwrap();
+    assert!(hold(&store, &transfer).await.is_none());
     review::propose(&store.operator, &proposal(&transfer, "grace")).await.unwrap();
 
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();

@@ -7,7 +7,7 @@ use settla_devkit::TestDatabase;
 use settla_domain::effect::EffectKind;
 use settla_domain::transfer::Transfer;
 use settla_store::set_aside::{self, FAILURES_MAX, LineMoved};
-use settla_store::{Store, outbox};
+use settla_store::{Store, outbox, settlement};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use uuid::Uuid;
@@ -72,16 +72,27 @@ async fn a_row_that_cannot_be_read_keeps_nobody_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_settlement_that_cannot_be_read_keeps_no_lane_waiting() {
-    let mut ground = ground(2).await;
+async fn settlements_that_cannot_be_read_keep_no_lane_waiting() {
+    let damages = ["'{kind}', '\"nonsense\"'", "'{amount,currency}', '\"XXX\"'", "'{amount,amount}', '\"many\"'"];
+    let mut ground = ground(damages.len() + 1).await;
     for transfer in &ground.transfers {
         find(&ground.store, &findings_to_completion(transfer)[..2]).await;
     }
-    ground.change("payload = jsonb_set(payload, '{kind}', '\"nonsense\"')", EffectKind::Settle, 0).await;
+    for (of, damage) in damages.iter().enumerate() {
+        ground.change(&format!("payload = jsonb_set(payload, {damage})"), EffectKind::Settle, of).await;
+    }
+    let well = &ground.transfers[damages.len()];
+    let waiting = settlement::waiting(&ground.store.worker, 10).await.unwrap();
+    let seen: Vec<_> = waiting.iter().map(|lane| (lane.batched, lane.alone, lane.total)).collect();
+    assert_eq!(seen, [(1, 0, well.terms.sent)]);
+    let aside = set_aside::list(&ground.store.worker).await.unwrap();
+    assert_eq!(aside.iter().filter(|a| a.reason == "unreadable").count(), damages.len());
+    // Nor does one that is damaged between the look and the taking.
+    ground.change("payload = jsonb_set(payload, '{kind}', '\"nonsense\"')", EffectKind::Settle, damages.len()).await;
     let gathering = gather(&ground.store, 10).await;
-    assert_eq!(gathering.claims.iter().map(|c| c.subject).collect::<Vec<_>>(), [ground.transfers[1].id.0]);
+    assert!(gathering.claims.is_empty());
     gathering.commit().await.unwrap();
-    assert_eq!(set_aside::list(&ground.store.worker).await.unwrap()[0].subject, ground.transfers[0].id.0);
+    assert_eq!(set_aside::list(&ground.store.worker).await.unwrap().len(), damages.len() + 1);
 }
 
 #[tokio::test]
@@ -101,6 +112,11 @@ async fn an_effect_is_set_aside_after_so_many_failures_and_not_before() {
     assert!(ground.claimed().await.is_empty());
     let aside = set_aside::list(&ground.store.worker).await.unwrap().remove(0);
     assert_eq!((aside.reason.as_str(), aside.attempts), ("finding_not_taken", FAILURES_MAX));
+    // What the provider has said of itself since is not for people any more.
+    ground.change("status = 'done'", EffectKind::OnRamp, 0).await;
+    assert!(set_aside::list(&ground.store.worker).await.unwrap().is_empty());
+    assert!(set_aside::count(&ground.store.worker).await.unwrap().is_empty());
+    ground.change("status = 'ready'", EffectKind::OnRamp, 0).await;
     assert!(set_aside::replay(&ground.store.worker, &aside).await.unwrap());
     assert_eq!(ground.claimed().await.len(), 1);
 }

@@ -82,11 +82,29 @@ async fn a_batch_goes_from_closed_to_done() {
     assert_eq!(status(&store, batch).await, "done");
     let watched = settlement::not_final(&store.worker, 10).await.unwrap();
     assert_eq!(watched.iter().map(|b| (b.batch, b.tx_hash.as_deref())).collect::<Vec<_>>(), [(batch, Some("0xaa"))]);
+    settlement::found_again(&store.worker, batch, "0xcc").await.unwrap();
+    assert_eq!(settlement::not_final(&store.worker, 10).await.unwrap()[0].tx_hash.as_deref(), Some("0xcc"));
     settlement::finalised(&store.worker, &[batch]).await.unwrap();
     assert!(settlement::not_final(&store.worker, 10).await.unwrap().is_empty());
     assert!(settlement::open(&store.worker, 10).await.unwrap().is_empty());
     assert!(gather(&store, 10).await.claims.is_empty());
     assert_books(&store).await;
+}
+
+#[tokio::test]
+async fn batches_that_wait_for_an_off_ramp_are_not_in_the_way_of_those_to_be_signed() {
+    let (_database, store, transfers) = ground(1).await;
+    let (first, _) = settle(&store).await;
+    sign(&store, first, 0, "0xaa", 10).await.unwrap();
+    settlement::confirmed(&store.worker, first, "0xaa").await.unwrap();
+    let later = transfer(&store, transfers[0].tenant, 10_000).await;
+    find(&store, &findings_to_completion(&later)[..2]).await;
+    let (second, _) = settle(&store).await;
+    let open = settlement::open(&store.worker, 1).await.unwrap();
+    assert_eq!(
+        open.iter().map(|b| (b.batch, b.status.as_str())).collect::<Vec<_>>(),
+        [(first, "confirmed"), (second, "closed")]
+    );
 }
 
 #[tokio::test]

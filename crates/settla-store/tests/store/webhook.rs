@@ -5,7 +5,7 @@ use crate::life::{endpoint, first};
 use crate::support::{funding, now, open, tenant};
 use settla_devkit::TestDatabase;
 use settla_domain::tenant::TenantNo;
-use settla_store::webhook::{self, Attempted, DueDelivery, Next};
+use settla_store::webhook::{self, Attempted, DueDelivery, Next, Places};
 use settla_store::{Store, read};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -23,8 +23,15 @@ async fn waiting(store: &Store, slug: &str, events: usize) -> (TenantNo, Uuid) {
     (tenant, endpoint)
 }
 
-async fn claim(store: &Store, limit: i64, per_endpoint: i64) -> Vec<DueDelivery> {
-    webhook::claim(&store.worker, limit, per_endpoint, LONG_MS).await.unwrap()
+async fn claim(store: &Store, free: i64, per_endpoint: i64) -> Vec<DueDelivery> {
+    webhook::claim(&store.worker, Places { free, per_endpoint, per_tenant: 100 }, LONG_MS).await.unwrap()
+}
+
+/// Of whom, in no order.
+fn owners(due: &[DueDelivery]) -> Vec<TenantNo> {
+    let mut owners: Vec<TenantNo> = due.iter().map(|d| d.tenant).collect();
+    owners.sort();
+    owners
 }
 
 fn attempted(delivery: &DueDelivery, next: Next) -> Attempted {
@@ -82,10 +89,38 @@ async fn a_dead_endpoint_takes_its_places_and_no_others() {
     let (well, _) = waiting(&store, "well", 1).await;
     // What waits for the dead one is older and more than is looked at in one go.
     let due = claim(&store, 5, 2).await;
-    assert_eq!(due.iter().map(|d| d.tenant).collect::<Vec<_>>(), [dead, dead, well]);
+    assert_eq!(owners(&due), [dead, dead, well]);
     assert!(claim(&store, 5, 2).await.is_empty(), "two are under way to it");
-    webhook::attempted(&store.worker, &[attempted(&due[0], Next::RetryInMs(LONG_MS))]).await.unwrap();
+    let failed = due.iter().find(|d| d.tenant == dead).unwrap();
+    webhook::attempted(&store.worker, &[attempted(failed, Next::RetryInMs(LONG_MS))]).await.unwrap();
     assert_eq!(claim(&store, 5, 2).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_with_many_dead_endpoints_takes_its_places_and_no_others() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let dead = tenant(&store, "dead").await;
+    for _ in 0..4 {
+        endpoint(&store, dead).await;
+    }
+    apply(&store, dead, &funding(dead, 10_000_000)).await;
+    for _ in 0..3 {
+        transfer(&store, dead, 10_000).await;
+    }
+    // Sixteen older deliveries wait for the dead ones, each within the bound of its endpoint.
+    let (well, _) = waiting(&store, "well", 2).await;
+    let claim = async |free| {
+        let places = Places { free, per_endpoint: 4, per_tenant: 6 };
+        webhook::claim(&store.worker, places, LONG_MS).await.unwrap()
+    };
+    assert_eq!(owners(&claim(3).await).last(), Some(&well), "in turn, however much older the others' are");
+    let rest = claim(100).await;
+    assert_eq!(owners(&rest).iter().filter(|owner| **owner == dead).count(), 4, "six in all");
+    assert!(claim(100).await.is_empty());
+    let failed = rest.iter().find(|d| d.tenant == dead).unwrap();
+    webhook::attempted(&store.worker, &[attempted(failed, Next::RetryInMs(LONG_MS))]).await.unwrap();
+    assert_eq!(owners(&claim(100).await), [dead]);
 }
 
 #[tokio::test]

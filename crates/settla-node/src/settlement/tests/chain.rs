@@ -1,9 +1,11 @@
 //! What a chain does to transactions, and that tokens move once whatever it does.
 
-use super::ground::{DEPOSIT, Ground, ONE_COIN, eager};
+use super::ground::{DEPOSIT, Ground, ONE_COIN, eager, sent};
 use crate::settlement::SettlementConfig;
 use serde_json::json;
 use settla_domain::transfer::{Settlement as Mode, TransferState};
+use settla_evm::TOKEN_TRANSFER_GAS_LIMIT;
+use settla_store::settlement;
 use std::time::Duration;
 
 /// A base fee that is above what was offered, and below the ceiling: 30 gwei.
@@ -14,12 +16,7 @@ async fn fees_are_raised_at_the_same_nonce_until_a_block_takes_it() {
     let mut ground = Ground::new(eager()).await;
     let transfers = ground.settling_many(2).await;
     ground.round().await;
-    // The chain has become dear: blocks are made, and the transaction is in none of them.
-    for _ in 0..2 {
-        ground.control("anvil_setNextBlockBaseFeePerGas", json!([format!("{DEAR:#x}")])).await;
-        ground.mine(1).await;
-    }
-    assert_eq!(ground.paid().await, 0);
+    grow_dear(&ground).await;
     ground.round().await;
     let (status, _, nonce, signed) = ground.batches().await.remove(0);
     assert_eq!((status.as_str(), nonce, signed), ("signed", Some(0), 2));
@@ -32,6 +29,43 @@ async fn fees_are_raised_at_the_same_nonce_until_a_block_takes_it() {
 }
 
 #[tokio::test]
+async fn a_payment_that_the_database_has_lost_is_not_made_again() {
+    let mut ground = Ground::new(eager()).await;
+    let transfers = ground.settling_many(2).await;
+    ground.round().await;
+    grow_dear(&ground).await;
+    ground.round().await;
+    assert_eq!(ground.batches().await[0].3, 2, "fees were raised");
+    // The database is put back to before the raise, and the raised transaction is final before anybody looks.
+    ground.forget_the_last_signature().await;
+    assert_eq!(ground.batches().await[0].3, 1);
+    ground.mine(7).await;
+    assert_eq!(ground.paid().await, sent(&transfers));
+    ground.rounds(2).await;
+    let (status, _, _, signed) = ground.batches().await.remove(0);
+    assert_eq!((status.as_str(), signed, ground.batches().await.len()), ("done", 2, 1));
+    ground.settled_once(&transfers).await;
+}
+
+#[tokio::test]
+async fn more_money_is_not_offered_for_what_is_in_a_block() {
+    let mut ground = Ground::new(eager()).await;
+    let transfers = ground.settling_many(1).await;
+    ground.round().await;
+    // It is forgotten, blocks are made, it comes in by another way and gets into one.
+    ground.control("anvil_dropAllTransactions", json!([])).await;
+    ground.mine(2).await;
+    let batch = settlement::open(&ground.store.worker, 1).await.unwrap().remove(0).batch;
+    let signed = settlement::transactions(&ground.store.worker, batch).await.unwrap().remove(0);
+    ground.rpc.send_raw(&signed.raw).await.unwrap();
+    ground.mine(1).await;
+    assert_eq!(ground.paid().await, sent(&transfers));
+    ground.round().await;
+    let (status, _, _, signed) = ground.batches().await.remove(0);
+    assert_eq!((status.as_str(), signed), ("signed", 1), "it has waited, blocks were made, and it is not deep enough");
+}
+
+#[tokio::test]
 async fn more_money_is_not_offered_to_a_chain_that_stands_still() {
     let mut ground = Ground::new(eager()).await;
     ground.settling_many(1).await;
@@ -39,6 +73,12 @@ async fn more_money_is_not_offered_to_a_chain_that_stands_still() {
         ground.round().await;
     }
     assert_eq!(ground.batches().await[0].3, 1);
+    // Nor once more to one that stands still after it was raised.
+    grow_dear(&ground).await;
+    for _ in 0..5 {
+        ground.round().await;
+    }
+    assert_eq!(ground.batches().await[0].3, 2);
 }
 
 #[tokio::test]
@@ -117,6 +157,24 @@ async fn without_money_for_gas_nothing_is_signed_and_with_it_all_goes_on() {
 }
 
 #[tokio::test]
+async fn with_money_for_the_gas_of_one_batch_one_is_signed() {
+    let mut ground = Ground::new(eager()).await;
+    let mut transfers = Vec::new();
+    for _ in 0..2 {
+        transfers.push(ground.settling(Mode::Alone).await);
+    }
+    let cost = ground.rpc.fees().await.unwrap().max_fee_per_gas * u128::from(TOKEN_TRANSFER_GAS_LIMIT);
+    ground.control("anvil_setBalance", json!([ground.wallet, format!("{:#x}", cost * 3 / 2)])).await;
+    ground.round().await;
+    let mut statuses = ground.statuses().await;
+    statuses.sort();
+    assert_eq!(statuses, ["closed", "signed"]);
+    ground.control("anvil_setBalance", json!([ground.wallet, format!("{ONE_COIN:#x}")])).await;
+    ground.rounds(3).await;
+    ground.settled_once(&transfers).await;
+}
+
+#[tokio::test]
 async fn batches_behind_each_other_are_settled_in_their_order() {
     let mut ground = Ground::new(eager()).await;
     let mut transfers = Vec::new();
@@ -131,10 +189,19 @@ async fn batches_behind_each_other_are_settled_in_their_order() {
     ground.settled_once(&transfers).await;
 }
 
+/// The chain has become dear: blocks are made, and the transaction is in none of them.
+async fn grow_dear(ground: &Ground) {
+    for _ in 0..2 {
+        ground.control("anvil_setNextBlockBaseFeePerGas", json!([format!("{DEAR:#x}")])).await;
+        ground.mine(1).await;
+    }
+    assert_eq!(ground.paid().await, 0);
+}
+
 /// Members of a failed batch wait for a moment before they join another.
 async fn due(ground: &Ground) {
     let waiting = async {
-        while settla_store::settlement::waiting(&ground.store.worker, 10).await.unwrap().is_empty() {
+        while settlement::waiting(&ground.store.worker, 10).await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

@@ -24,7 +24,7 @@ use settla_server::keyring::Keyring;
 use settla_server::runner::{Envelope, Runner};
 use settla_store::{Store, read};
 use settla_vault::{MasterKey, Secret};
-use sqlx::Row;
+use sqlx::{Connection, PgConnection, Row};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,7 +92,7 @@ pub struct Ground {
     pub tenant: TenantNo,
     runner: Runner,
     anvil: Anvil,
-    _database: TestDatabase,
+    database: TestDatabase,
     _folder: tempfile::TempDir,
 }
 
@@ -154,10 +154,9 @@ impl Ground {
             config: NodeConfig { settlement, ..NodeConfig::default() },
         });
         let desk = SettlementDesk { node, signer: Arc::new(signer), sent: HashMap::new(), watched_at: None };
-        let _database = database;
         let _folder = folder;
         let ground =
-            Self { desk, store, rpc, token, issuer, wallet, off_ramp, tenant, runner, anvil, _database, _folder };
+            Self { desk, store, rpc, token, issuer, wallet, off_ramp, tenant, runner, anvil, database, _folder };
         for command in funding(tenant, 100_000_000) {
             ground.submit(command).await;
         }
@@ -239,6 +238,14 @@ impl Ground {
         .await
         .unwrap();
         rows.iter().map(|r| (r.get("status"), r.get("closed_by"), r.get("nonce"), r.get("signed"))).collect()
+    }
+
+    /// The database is put back to before the last signature.
+    pub async fn forget_the_last_signature(&self) {
+        let mut superuser = PgConnection::connect(self.database.url()).await.unwrap();
+        let forget = "DELETE FROM settla.settlement_transactions WHERE tx_hash = (SELECT tx_hash FROM settla.settlements);
+             UPDATE settla.settlements s SET tx_hash = t.tx_hash FROM settla.settlement_transactions t WHERE t.batch = s.batch";
+        sqlx::raw_sql(forget).execute(&mut superuser).await.unwrap();
     }
 
     /// The statuses alone.
