@@ -56,6 +56,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     config.slow_ms = 5_000;
     config.late_ms = 4_000;
     config.funder = Some(Funder::default());
+    let stopped = crate::platform::stop_signal()?;
     let running = Sandbox::start(config).await?;
     tracing::info!(
         bank = running.bank_url,
@@ -64,7 +65,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         fx = running.fx_url,
         "the sandbox is up"
     );
-    crate::platform::stopped().await;
+    stopped.await;
     running.shutdown().await;
     Ok(())
 }

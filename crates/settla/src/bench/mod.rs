@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: its figures are those of unoptimised code");
     }
-    let interrupted = watch_signals();
+    let interrupted = watch_signals()?;
     let mut folder = ScratchFolder::new("bench")?;
     eprintln!("starting a fresh system in {}", folder.path().display());
     let outcome = with_system(&args, &folder, interrupted.clone()).await;
@@ -97,11 +97,12 @@ async fn with_system(
 }
 
 /// Listens for Ctrl-C from the start, so that it never ends this program between a start and its stop.
-fn watch_signals() -> watch::Receiver<bool> {
+fn watch_signals() -> std::io::Result<watch::Receiver<bool>> {
     let (tell, told) = watch::channel(false);
+    let stopped = crate::platform::stop_signal()?;
     tokio::spawn(async move {
-        crate::platform::stopped().await;
+        stopped.await;
         tell.send_replace(true);
     });
-    told
+    Ok(told)
 }

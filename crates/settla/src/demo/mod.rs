@@ -44,7 +44,7 @@ pub async fn run(_args: Args) -> Result<(), Failure> {
     let begun = Instant::now();
     let live = Arc::new(Live::start());
     let mut folder = ScratchFolder::below(Path::new(PARENT), "demo")?;
-    let mut interrupted = pin!(platform::stopped());
+    let mut interrupted = pin!(platform::stop_signal()?);
     let told = tokio::select! {
         told = perform(folder.path(), &live) => told,
         () = &mut interrupted => return Err(interruption()),

@@ -64,6 +64,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let stopped = platform::stop_signal()?;
     let facts = banner::facts(&home, &system.parts, &system.platform, &system.tenants);
     home.write_facts(&facts)?;
     if args.json {
@@ -71,7 +72,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     } else {
         banner::print(&facts, begun.elapsed());
     }
-    platform::stopped().await;
+    stopped.await;
     system.platform.shutdown().await;
     if home.leave(user)? {
         system.parts.stop().await?;
