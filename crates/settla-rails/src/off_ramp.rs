@@ -1,7 +1,7 @@
 //! The off-ramp port: our tokens in, fiat out to a beneficiary.
 
 use crate::http::{Answer, Http};
-use crate::on_ramp::{BatchBody, TermsBody, TokenBatch, register};
+use crate::on_ramp::{BatchBody, TokenBatch, register, terms};
 use crate::wire::{WireMoney, minor, reason, reference};
 use crate::{Enquired, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
@@ -180,7 +180,7 @@ impl OffRamp for HttpOffRamp {
     }
 
     async fn terms(&self) -> Result<ProviderTerms, RailError> {
-        Ok(self.http.fetch::<TermsBody>("/v1/terms").await?.into())
+        terms(&self.http).await
     }
 
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {

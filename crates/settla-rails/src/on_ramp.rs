@@ -120,7 +120,7 @@ pub(crate) struct BatchBody {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct TermsBody {
+struct TermsBody {
     acceptance_delay_ms: i64,
     idempotency_lifetime_s: i64,
     #[serde(default)]
@@ -129,15 +129,28 @@ pub(crate) struct TermsBody {
     treasury_address: Option<Address>,
 }
 
-impl From<TermsBody> for ProviderTerms {
-    fn from(body: TermsBody) -> Self {
-        Self {
-            acceptance_delay_ms: body.acceptance_delay_ms,
-            idempotency_lifetime_ms: body.idempotency_lifetime_s.saturating_mul(1_000),
-            deposit_address: body.deposit_address,
-            treasury_address: body.treasury_address,
-        }
+/// Nobody takes longer to take a request: 1 hour.
+const ACCEPTANCE_DELAY_MAX_MS: i64 = 3_600_000;
+
+impl TermsBody {
+    /// The terms, if they can be. A delay below zero would make "not found" a proof at once, and one without a bound
+    /// would put an effect off for ever.
+    fn read(self) -> Option<ProviderTerms> {
+        let is_sane =
+            (0..=ACCEPTANCE_DELAY_MAX_MS).contains(&self.acceptance_delay_ms) && self.idempotency_lifetime_s >= 0;
+        is_sane.then(|| ProviderTerms {
+            acceptance_delay_ms: self.acceptance_delay_ms,
+            idempotency_lifetime_ms: self.idempotency_lifetime_s.saturating_mul(1_000),
+            deposit_address: self.deposit_address,
+            treasury_address: self.treasury_address,
+        })
     }
+}
+
+/// What a provider of either side promises.
+pub(crate) async fn terms(http: &Http) -> Result<ProviderTerms, RailError> {
+    let body: TermsBody = http.fetch("/v1/terms").await?;
+    body.read().ok_or_else(|| RailError::Malformed(http.name().to_owned()))
 }
 
 impl BatchBody {
@@ -186,7 +199,7 @@ impl OnRamp for HttpOnRamp {
     }
 
     async fn terms(&self) -> Result<ProviderTerms, RailError> {
-        Ok(self.http.fetch::<TermsBody>("/v1/terms").await?.into())
+        terms(&self.http).await
     }
 
     async fn start(&self, order: &Order) -> Started<OrderState> {
@@ -243,5 +256,23 @@ pub(crate) async fn register(http: &Http, url: &str, secret: &str) -> Result<(),
     match http.put::<_, serde_json::Value>("/v1/webhook-endpoint", &body).await {
         Answer::Ok(_) => Ok(()),
         _ => Err(RailError::Unavailable(http.name().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_cannot_be_are_not_believed() {
+        let terms = |acceptance_delay_ms, idempotency_lifetime_s| {
+            TermsBody { acceptance_delay_ms, idempotency_lifetime_s, deposit_address: None, treasury_address: None }
+                .read()
+        };
+        assert_eq!(terms(2_000, 86_400).unwrap().idempotency_lifetime_ms, 86_400_000);
+        assert!(terms(0, 0).is_some() && terms(ACCEPTANCE_DELAY_MAX_MS, i64::MAX).is_some());
+        for (delay, lifetime) in [(-1, 60), (ACCEPTANCE_DELAY_MAX_MS + 1, 60), (i64::MAX, 60), (2_000, -1)] {
+            assert!(terms(delay, lifetime).is_none(), "{delay} {lifetime}");
+        }
     }
 }

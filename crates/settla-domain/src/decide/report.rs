@@ -11,6 +11,7 @@ use crate::finding::Finding;
 use crate::id::{BatchId, TransferId, WithdrawalId};
 use crate::limit::Usage;
 use crate::posting::{Journal, PostingCode};
+use crate::quote::QuoteTerms;
 use crate::time::Timestamp;
 use crate::transfer::{Progress, Transfer, TransferState};
 use crate::withdrawal::WithdrawalState;
@@ -62,6 +63,17 @@ fn contradicts(world: &World, report: &Report, kind: EffectKind) -> bool {
     }
 }
 
+/// All of the debit is the tenant's again; once it was ordered, what was exchanged is in transit.
+pub(super) fn release_debit(journal: &mut Journal, terms: &QuoteTerms, ordered: bool) {
+    let held = if ordered {
+        journal.within(PostingCode::Release, InTransit, Available, terms.source);
+        terms.fee()
+    } else {
+        terms.debit
+    };
+    journal.within(PostingCode::Release, Held, Available, held);
+}
+
 struct Step<'a> {
     world: &'a World,
     transfer: &'a Transfer,
@@ -111,13 +123,7 @@ impl Step<'_> {
                 self.next(TransferState::Settling, journal, Some(settle), learn)
             }
             Finding::Refused { reason } => {
-                let held = if started {
-                    journal.within(PostingCode::Release, InTransit, Available, terms.source);
-                    self.transfer.terms.fee()
-                } else {
-                    terms.debit
-                };
-                journal.within(PostingCode::Release, Held, Available, held);
+                release_debit(&mut journal, terms, started);
                 self.end(TransferState::Refunded, journal, |p| p.failure = Some(reason.clone()))
             }
             Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),

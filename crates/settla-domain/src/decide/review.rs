@@ -1,7 +1,7 @@
 //! Decisions about what is under review. Where the money is follows from what is known of the payment, never from the
 //! decision; a decision that does not fit it is refused.
 
-use super::report::{advance, platform, usage_after_end};
+use super::report::{advance, platform, release_debit, usage_after_end};
 use super::{Answer, Decision};
 use crate::account::AccountId;
 use crate::account::AccountKind::{
@@ -109,17 +109,9 @@ impl Review<'_> {
         Decision { changes, answer: Answer::Transfer(after) }
     }
 
-    /// All of the debit is the tenant's again.
     fn release(&self, ordered: bool) -> Decision {
-        let terms = &self.transfer.terms;
         let mut journal = Journal::new(self.transfer.tenant, self.transfer.id.0);
-        let held = if ordered {
-            journal.within(PostingCode::Release, InTransit, Available, terms.source);
-            self.transfer.terms.fee()
-        } else {
-            terms.debit
-        };
-        journal.within(PostingCode::Release, Held, Available, held);
+        release_debit(&mut journal, &self.transfer.terms, ordered);
         self.end(TransferState::Refunded, journal, |_| {})
     }
 
@@ -176,12 +168,7 @@ impl Review<'_> {
             platform(Rounding),
             terms.rounding,
         );
-        journal.post(
-            PostingCode::Fee,
-            AccountId::tenant(self.transfer.tenant, Held),
-            platform(Fees),
-            self.transfer.terms.fee(),
-        );
+        journal.post(PostingCode::Fee, AccountId::tenant(self.transfer.tenant, Held), platform(Fees), terms.fee());
     }
 
     fn end(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
