@@ -94,6 +94,13 @@ async fn one_line_of_the_statement_keeps_nobodys_money_waiting() {
     let line = aside[0]["id"].as_str().unwrap();
     // Read again it is no better, and still there.
     settla(&fixture, &["outbox", "replay", line, "--ticket", "OPS-9", "--operator", "ada"]).await;
+    let mut database = PgConnection::connect(&fixture.system.facts.database_url).await.unwrap();
+    let to_be_read = "SELECT count(*) FROM settla.statement_lines_set_aside WHERE replay";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(to_be_read).fetch_one(&mut database).await.unwrap() > 0 {
+        assert!(begun.elapsed() < SOON, "it is not read again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(set_aside(&fixture).await.len(), 1);
     // Nor is it forgotten: the bank has money that our books do not.
     assert!(!settla::books::check(&fixture.system.facts).await.unwrap().ok());
