@@ -39,11 +39,13 @@ pub enum AccountKind {
     Rounding = 107,
     /// Platform: money whose owner or fate is being looked into.
     Suspense = 108,
+    /// Platform: the result of selling tokens back for refunds; a loss is a debit.
+    Exchange = 109,
 }
 
 impl AccountKind {
     /// Every kind.
-    pub const ALL: [AccountKind; 11] = [
+    pub const ALL: [AccountKind; 12] = [
         Self::Available,
         Self::Held,
         Self::InTransit,
@@ -55,6 +57,7 @@ impl AccountKind {
         Self::Spread,
         Self::Rounding,
         Self::Suspense,
+        Self::Exchange,
     ];
 
     /// Name in JSON.
@@ -71,6 +74,7 @@ impl AccountKind {
             Self::Spread => "spread",
             Self::Rounding => "rounding",
             Self::Suspense => "suspense",
+            Self::Exchange => "exchange",
         }
     }
 

@@ -2,7 +2,7 @@
 //! carry them out, and what they find comes back as a [`Finding`](crate::finding::Finding).
 
 use crate::id::{EffectId, derived};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::tenant::TenantNo;
 use crate::transfer::Settlement;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ pub enum Effect {
         /// With others or alone.
         #[serde(default)]
         settlement: Settlement,
+        /// The payout that the tokens are for, which is what the off-ramp knows of. Rows from before there was more than
+        /// one a transfer have none: it is the transfer's first.
+        #[serde(default)]
+        payout: Option<EffectId>,
     },
     /// Have the off-ramp pay out.
     OffRamp {
@@ -45,6 +49,9 @@ pub enum Effect {
         settlement_tx: String,
         /// The beneficiary's country, ISO 3166-1 alpha-2.
         country: String,
+        /// What the tokens are to be sold back for, should they come back.
+        #[serde(default)]
+        refund_currency: Option<Currency>,
     },
     /// Pay a withdrawal from our bank account.
     BankPayment {
@@ -52,6 +59,19 @@ pub enum Effect {
         amount: Money,
         /// Unique for ever.
         reference: String,
+    },
+    /// Have an off-ramp pay us for the tokens of a payout that nobody has made.
+    SellBack {
+        /// The provider.
+        provider: String,
+        /// The tokens that are sold.
+        sent: Money,
+        /// What is to arrive on our bank account.
+        proceeds: Money,
+        /// The transaction that brought the tokens.
+        settlement_tx: String,
+        /// What the payment says, so that the bank's statement tells what it is for.
+        remittance: String,
     },
 }
 
@@ -67,11 +87,16 @@ pub enum EffectKind {
     OffRamp = 3,
     /// See [`Effect::BankPayment`].
     BankPayment = 4,
+    /// See [`Effect::SellBack`].
+    SellBack = 5,
 }
+
+/// Most legs of one kind that a transfer may take: each provider is tried once.
+pub const LEGS_MAX: u8 = 8;
 
 impl EffectKind {
     /// Every kind.
-    pub const ALL: [EffectKind; 4] = [Self::OnRamp, Self::Settle, Self::OffRamp, Self::BankPayment];
+    pub const ALL: [EffectKind; 5] = [Self::OnRamp, Self::Settle, Self::OffRamp, Self::BankPayment, Self::SellBack];
 
     /// Name as stored.
     pub fn name(self) -> &'static str {
@@ -80,6 +105,7 @@ impl EffectKind {
             Self::Settle => "settle",
             Self::OffRamp => "off_ramp",
             Self::BankPayment => "bank_payment",
+            Self::SellBack => "sell_back",
         }
     }
 
@@ -88,10 +114,22 @@ impl EffectKind {
         Self::ALL.into_iter().find(|k| k.name() == name)
     }
 
-    /// The id of this effect for a subject: the same at every redelivery, so it is the idempotency key at
-    /// the provider and at the signer.
+    /// The id of a subject's first effect of this kind.
     pub fn id_for(self, subject: Uuid) -> EffectId {
-        EffectId(derived(subject, 0xef00 | u16::from(self as u8)))
+        self.id_on_leg(subject, 0)
+    }
+
+    /// The id of this effect for a subject: the same at every redelivery, so it is the idempotency key at the provider
+    /// and at the signer. A leg is one more attempt, with another provider, after proof that the one before has failed.
+    pub fn id_on_leg(self, subject: Uuid, leg: u8) -> EffectId {
+        debug_assert!(leg < LEGS_MAX);
+        EffectId(derived(subject, 0xef00 | u16::from(leg) << 4 | u16::from(self as u8)))
+    }
+
+    /// Which effect of a subject an id names: its kind and leg.
+    pub fn of(subject: Uuid, effect: EffectId) -> Option<(Self, u8)> {
+        let legs = |kind: Self| (0..LEGS_MAX).map(move |leg| (kind, leg));
+        Self::ALL.into_iter().flat_map(legs).find(|(kind, leg)| kind.id_on_leg(subject, *leg) == effect)
     }
 }
 
@@ -103,6 +141,7 @@ impl Effect {
             Self::Settle { .. } => EffectKind::Settle,
             Self::OffRamp { .. } => EffectKind::OffRamp,
             Self::BankPayment { .. } => EffectKind::BankPayment,
+            Self::SellBack { .. } => EffectKind::SellBack,
         }
     }
 }
@@ -122,8 +161,8 @@ pub struct EffectOrder {
 
 impl EffectOrder {
     /// An order with its deterministic id.
-    pub fn new(tenant: TenantNo, subject: Uuid, effect: Effect) -> Self {
-        Self { id: effect.kind().id_for(subject), tenant, subject, effect }
+    pub fn new(tenant: TenantNo, subject: Uuid, leg: u8, effect: Effect) -> Self {
+        Self { id: effect.kind().id_on_leg(subject, leg), tenant, subject, effect }
     }
 }
 

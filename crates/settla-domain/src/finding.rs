@@ -3,6 +3,16 @@
 
 use crate::id::BatchId;
 use crate::money::Money;
+use crate::quote::SourcedRate;
+
+/// What a provider would give for tokens at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaleOffer {
+    /// The provider.
+    pub provider: String,
+    /// Its rate, from the stablecoin into the currency of the refund.
+    pub rate: SourcedRate,
+}
 
 /// A fact about an effect, from the provider, the bank or the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +53,8 @@ pub enum Finding {
         tx: String,
         /// The off-ramp's reason.
         reason: String,
+        /// Who would buy the tokens now, if anybody.
+        offer: Option<SaleOffer>,
     },
     /// The bank paid the withdrawal.
     PaymentExecuted,

@@ -47,6 +47,12 @@ pub enum PostingCode {
     Disputed = 23,
     /// People accepted a payout that had been disputed.
     DisputeSettled = 24,
+    /// The tokens of a payout that nobody made were sold back.
+    SoldBack = 25,
+    /// What that brought in, on our bank account.
+    SaleProceeds = 26,
+    /// Our loss or gain by it: the tenant has its source amount back.
+    ExchangeResult = 27,
     /// A withdrawal was created: its amount is held.
     WithdrawHold = 30,
     /// The withdrawal was refused by the bank: the hold is released.
@@ -57,7 +63,7 @@ pub enum PostingCode {
 
 impl PostingCode {
     /// Every code.
-    pub const ALL: [PostingCode; 20] = [
+    pub const ALL: [PostingCode; 23] = [
         Self::Topup,
         Self::UnmatchedCredit,
         Self::Hold,
@@ -75,6 +81,9 @@ impl PostingCode {
         Self::CreditStable,
         Self::Disputed,
         Self::DisputeSettled,
+        Self::SoldBack,
+        Self::SaleProceeds,
+        Self::ExchangeResult,
         Self::WithdrawHold,
         Self::WithdrawRelease,
         Self::WithdrawPaid,
@@ -110,6 +119,9 @@ impl PostingCode {
             Self::CreditStable => "credit_stable",
             Self::Disputed => "disputed",
             Self::DisputeSettled => "dispute_settled",
+            Self::SoldBack => "sold_back",
+            Self::SaleProceeds => "sale_proceeds",
+            Self::ExchangeResult => "exchange_result",
             Self::WithdrawHold => "withdraw_hold",
             Self::WithdrawRelease => "withdraw_release",
             Self::WithdrawPaid => "withdraw_paid",
@@ -184,11 +196,17 @@ impl Journal {
     /// Debits one account and credits the other. A code is used at most once per subject and currency leg,
     /// so the id is unique; `PostingCode::Release` alone may come in two currencies, which the tag tells apart.
     pub fn post(&mut self, code: PostingCode, debit: AccountId, credit: AccountId, amount: Money) {
+        self.post_on_leg(0, code, debit, credit, amount);
+    }
+
+    /// As [`Self::post`], for a code that a subject has once on each of its legs.
+    pub fn post_on_leg(&mut self, leg: u8, code: PostingCode, debit: AccountId, credit: AccountId, amount: Money) {
         if amount.minor == 0 {
             return;
         }
-        let leg = self.postings.iter().filter(|p| p.code == code).count() as u16;
-        let id = PostingId(derived(self.subject, (u16::from(code as u8) << 8) | leg));
+        let before = self.postings.iter().filter(|p| p.code == code).count() as u16;
+        debug_assert!(before < 16 && leg < 16);
+        let id = PostingId(derived(self.subject, (u16::from(code as u8) << 8) | u16::from(leg) << 4 | before));
         self.postings.push(Posting { id, tenant: self.tenant, subject: self.subject, code, debit, credit, amount });
     }
 

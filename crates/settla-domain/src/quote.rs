@@ -53,6 +53,21 @@ pub struct Route {
     pub off_ramp: String,
 }
 
+/// Providers that take over, in this order, once it is proven that the one before has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fallbacks {
+    /// In place of the route's on-ramp.
+    #[serde(default)]
+    pub on_ramps: Vec<String>,
+    /// In place of the route's off-ramp.
+    #[serde(default)]
+    pub off_ramps: Vec<String>,
+}
+
+/// Most fallbacks of a side that a quote keeps. With the first provider and a sale, that stays within the legs there are.
+pub const FALLBACKS_MAX: usize = 3;
+const _: () = assert!(FALLBACKS_MAX + 2 <= crate::effect::LEGS_MAX as usize);
+
 /// Everything that was agreed, fixed when the quote was made. Kept with the transfer as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteTerms {
@@ -84,13 +99,31 @@ pub struct QuoteTerms {
     pub spread_bps: u16,
     /// The way.
     pub route: Route,
+    /// Who takes over. They work for the same amounts or not at all.
+    #[serde(default)]
+    pub fallbacks: Fallbacks,
 }
 
 impl QuoteTerms {
+    /// The on-ramp of a leg.
+    pub fn on_ramp(&self, leg: u8) -> Option<&str> {
+        provider(&self.route.on_ramp, &self.fallbacks.on_ramps, leg)
+    }
+
+    /// The off-ramp of a leg.
+    pub fn off_ramp(&self, leg: u8) -> Option<&str> {
+        provider(&self.route.off_ramp, &self.fallbacks.off_ramps, leg)
+    }
+
     /// Both fees.
     pub fn fee(&self) -> Money {
         Money::new(self.debit.currency, self.debit.minor - self.source.minor)
     }
+}
+
+fn provider<'a>(first: &'a str, others: &'a [String], leg: u8) -> Option<&'a str> {
+    let others = others.iter().take(FALLBACKS_MAX).map(String::as_str);
+    std::iter::once(first).chain(others).nth(usize::from(leg))
 }
 
 /// A quote.
@@ -123,6 +156,8 @@ pub struct PriceRequest {
     pub destination: Currency,
     /// The way to take.
     pub route: Route,
+    /// Who takes over.
+    pub fallbacks: Fallbacks,
     /// Source currency into stablecoin.
     pub rate_on: SourcedRate,
     /// Stablecoin into destination currency.
@@ -191,6 +226,7 @@ pub fn price(request: &PriceRequest, tenant: &TenantTerms, now: Timestamp) -> Re
         rate_off: request.rate_off.clone(),
         spread_bps: tenant.spread_bps,
         route: request.route.clone(),
+        fallbacks: request.fallbacks.clone(),
     })
 }
 
@@ -230,6 +266,7 @@ mod tests {
             source,
             destination,
             route,
+            fallbacks: Fallbacks::default(),
             rate_on: rate(on),
             rate_off: rate(off),
             rate_age_ms_max: 5_000,

@@ -3,7 +3,7 @@
 use crate::beneficiary::MaskedBeneficiary;
 use crate::id::{BatchId, QuoteId, TransferId};
 use crate::money::Money;
-use crate::quote::QuoteTerms;
+use crate::quote::{QuoteTerms, SourcedRate};
 use crate::tenant::TenantNo;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,77 @@ pub struct Progress {
     /// Why it did not complete: a stable code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
+    /// On-ramps that have refused the order; the next one has it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub refused_orders: Vec<RefusedOrder>,
+    /// Off-ramps that have given the tokens back; what is said above is of what came after.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub returned_payouts: Vec<ReturnedPayout>,
+    /// The sale of the tokens for a refund, once it was decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sale: Option<Sale>,
+}
+
+impl Progress {
+    /// How many on-ramps have refused: the leg of the order.
+    pub fn order_leg(&self) -> u8 {
+        u8::try_from(self.refused_orders.len()).unwrap_or(u8::MAX)
+    }
+
+    /// How many off-ramps have given the tokens back: the leg of settlement and payout.
+    pub fn payout_leg(&self) -> u8 {
+        u8::try_from(self.returned_payouts.len()).unwrap_or(u8::MAX)
+    }
+}
+
+/// An order that an on-ramp has refused, having taken nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedOrder {
+    /// The provider.
+    pub provider: String,
+    /// Its reason, a stable code.
+    pub reason: String,
+}
+
+/// A payout that an off-ramp has not made, having given all tokens back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnedPayout {
+    /// The provider.
+    pub provider: String,
+    /// Its reason, a stable code.
+    pub reason: String,
+    /// The transaction that had brought the tokens.
+    pub settlement_tx: Option<String>,
+    /// The one that brought them back.
+    pub return_tx: String,
+}
+
+/// Tokens sold back for a refund in the source currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sale {
+    /// The off-ramp that buys.
+    pub provider: String,
+    /// At which rate.
+    pub rate: SourcedRate,
+    /// What it is to pay into our bank account.
+    pub proceeds: Money,
+    /// The transaction that brought it the tokens.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settlement_tx: Option<String>,
+    /// Whether our bank has credited it.
+    #[serde(default)]
+    pub is_paid: bool,
+}
+
+/// What a sale's payment says: letters and digits that every payment scheme takes, 34 characters.
+pub fn sale_reference(transfer: TransferId) -> String {
+    format!("SB{}", transfer.0.simple())
+}
+
+/// The transfer whose sale a payment says it is for. Anybody can write that.
+pub fn sale_named_by(reference: &str) -> Option<TransferId> {
+    let hex = reference.strip_prefix("SB").filter(|hex| hex.len() == 32)?;
+    uuid::Uuid::try_parse(hex).ok().map(TransferId).filter(|id| sale_reference(*id) == reference)
 }
 
 /// A transfer. Holds no personal data: the beneficiary is here only masked.

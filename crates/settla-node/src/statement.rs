@@ -3,12 +3,14 @@
 
 use crate::{Node, Stop, wait};
 use settla_domain::decide::Command;
+use settla_domain::effect::EffectKind;
 use settla_domain::tenant::TenantNo;
 use settla_domain::topup::BankCredit;
+use settla_domain::transfer::sale_named_by;
 use settla_rails::bank::StatementEntry;
 use settla_server::clock::now;
 use settla_server::runner::Envelope;
-use settla_store::inbox;
+use settla_store::{inbox, outbox};
 use settla_store::set_aside::{self, LineMoved};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,11 +91,15 @@ async fn apply(node: &Node, entry: &StatementEntry) -> Result<(), String> {
 }
 
 async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
-    let owner = inbox::topup_owner(&node.store.worker, &entry.reference).await.map_err(|e| e.to_string())?;
+    let sale_of = sale_owner(node, &entry.reference).await?;
+    let owner = match sale_of {
+        Some(tenant) => Some(tenant),
+        None => inbox::topup_owner(&node.store.worker, &entry.reference).await.map_err(|e| e.to_string())?,
+    };
     let credit = BankCredit { entry_id: entry.id.clone(), reference: entry.reference.clone(), amount: entry.amount };
     let envelope = Envelope {
         tenant: owner.unwrap_or(TenantNo::PLATFORM),
-        command: Command::BankCredit { id: Uuid::now_v7(), credit },
+        command: Command::BankCredit { id: Uuid::now_v7(), credit, sale_of },
         idempotency: None,
         sealed: None,
         audit: None,
@@ -103,4 +109,12 @@ async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
         metrics::counter!(crate::counters::BANK_CREDITS_UNMATCHED).increment(1);
     }
     node.runner.submit_patiently(envelope).await.map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// Whose tokens were sold, if a payment says that it is for such a sale. Whether it is, the engine judges.
+async fn sale_owner(node: &Node, reference: &str) -> Result<Option<TenantNo>, String> {
+    let Some(transfer) = sale_named_by(reference) else { return Ok(None) };
+    let effect = EffectKind::SellBack.id_for(transfer.0);
+    let found = outbox::find(&node.store.worker, &[effect]).await.map_err(|e| e.to_string())?;
+    Ok(found.first().map(|(_, tenant, _, _)| *tenant))
 }

@@ -22,7 +22,7 @@ pub(super) fn transfer(
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let transfer = world.transfers.get(&(tenant, id)).ok_or(Refusal::TransferNotFound)?;
-    let effect = EffectKind::OnRamp.id_for(id.0);
+    let effect = EffectKind::OnRamp.id_on_leg(id.0, transfer.progress.order_leg());
     let untouched = world.effects.get(&(tenant, effect)) == Some(&EffectStatus::Untouched);
     if transfer.state != TransferState::Funded || !untouched {
         return Err(Refusal::NotCancellable);

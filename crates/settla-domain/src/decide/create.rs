@@ -69,7 +69,7 @@ pub(super) fn transfer(world: &World, create: &CreateTransfer, now: Timestamp) -
         Change::UsageChanged(create.tenant, debit.currency, usage),
     ];
     changes.extend(journal.into_postings().into_iter().map(Change::Posted));
-    changes.push(Change::EffectOrdered(EffectOrder::new(create.tenant, create.id.0, order)));
+    changes.push(Change::EffectOrdered(EffectOrder::new(create.tenant, create.id.0, 0, order)));
     changes.push(Change::Happened(Event::of_transfer(&transfer)));
     Ok(Decision { changes, answer: Answer::Transfer(transfer) })
 }

@@ -9,6 +9,7 @@ mod money_in;
 mod money_out;
 mod report;
 mod review;
+mod sale;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +57,8 @@ pub enum Command {
         id: Uuid,
         /// The statement's entry.
         credit: BankCredit,
+        /// The tenant whose sale it names, if it names one.
+        sale_of: Option<TenantNo>,
     },
     /// Take money out.
     CreateWithdrawal(Withdrawal),
@@ -141,7 +144,7 @@ pub fn decide(world: &World, command: &Command, now: Timestamp) -> Result<Decisi
             cancel::transfer(world, *tenant, *transfer, Some("hold_expired"), now)
         }
         Command::CreateTopup(topup) => money_in::announce(world, topup),
-        Command::BankCredit { id, credit } => Ok(money_in::credit(world, *id, credit, now)),
+        Command::BankCredit { id, credit, sale_of } => Ok(money_in::credit(world, *id, credit, *sale_of, now)),
         Command::CreateWithdrawal(withdrawal) => money_out::create(world, withdrawal),
         Command::Decide(decided) => review::decided(world, decided, now),
         Command::Report(report) => Ok(report::finding(world, report, now)),

@@ -1,7 +1,7 @@
 //! Top-ups. A position grows only by what the bank's statement says it received.
 
 use super::create::active;
-use super::{Answer, Decision};
+use super::{Answer, Decision, sale};
 use crate::account::{AccountId, AccountKind};
 use crate::event::{Event, EventData};
 use crate::money::Money;
@@ -22,11 +22,20 @@ pub(super) fn announce(world: &World, topup: &Topup) -> Result<Decision, Refusal
     Ok(Decision { changes: vec![Change::TopupCreated(topup.clone())], answer: Answer::Topup(topup.clone()) })
 }
 
-/// Credits what the bank received: to the tenant whose reference it carries, in the currency announced;
-/// else to suspense, where people look at it. An entry is applied once.
-pub(super) fn credit(world: &World, id: Uuid, credit: &BankCredit, now: Timestamp) -> Decision {
+/// Credits what the bank received: to the transfer whose sale it is, or to the tenant whose reference it carries, in the
+/// currency announced; else to suspense, where people look at it. An entry is applied once.
+pub(super) fn credit(
+    world: &World,
+    id: Uuid,
+    credit: &BankCredit,
+    sale_of: Option<TenantNo>,
+    now: Timestamp,
+) -> Decision {
     if world.bank_entries.contains(&credit.entry_id) || credit.amount.minor <= 0 {
         return Decision::nothing();
+    }
+    if let Some(decision) = sale_of.and_then(|tenant| sale::paid(world, tenant, credit, now)) {
+        return decision;
     }
     let bank = AccountId::platform(AccountKind::Bank);
     let mut changes = vec![Change::BankEntryApplied(credit.entry_id.clone())];

@@ -30,7 +30,7 @@ pub(super) fn create(world: &World, withdrawal: &Withdrawal) -> Result<Decision,
     let effect = Effect::BankPayment { amount: withdrawal.amount, reference: bank_reference(withdrawal.id) };
     let mut changes = vec![Change::WithdrawalCreated(withdrawal.clone())];
     changes.extend(journal.into_postings().into_iter().map(Change::Posted));
-    changes.push(Change::EffectOrdered(EffectOrder::new(tenant, withdrawal.id.0, effect)));
+    changes.push(Change::EffectOrdered(EffectOrder::new(tenant, withdrawal.id.0, 0, effect)));
     Ok(Decision { changes, answer: Answer::Withdrawal(withdrawal.clone()) })
 }
 

@@ -13,7 +13,7 @@ use crate::limit::Usage;
 use crate::posting::{Journal, PostingCode};
 use crate::quote::QuoteTerms;
 use crate::time::Timestamp;
-use crate::transfer::{Progress, Transfer, TransferState};
+use crate::transfer::{Progress, RefusedOrder, Transfer, TransferState};
 use crate::withdrawal::WithdrawalState;
 use crate::world::{Change, World};
 
@@ -21,13 +21,13 @@ use crate::world::{Change, World};
 /// off, or if an acceptance comes again.
 pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decision {
     let tenant = report.tenant;
-    let Some(kind) = EffectKind::ALL.into_iter().find(|k| k.id_for(report.subject) == report.effect) else {
+    let Some((kind, leg)) = EffectKind::of(report.subject, report.effect) else {
         return Decision::nothing();
     };
     let news = match world.effects.get(&(tenant, report.effect)) {
         Some(EffectStatus::Untouched | EffectStatus::Started) => true,
         Some(EffectStatus::Accepted) => report.finding != Finding::Accepted,
-        Some(EffectStatus::Done | EffectStatus::Cancelled) if contradicts(world, report, kind) => {
+        Some(EffectStatus::Done | EffectStatus::Cancelled) if contradicts(world, report, kind, leg) => {
             return Decision { changes: Vec::new(), answer: Answer::Contradicts };
         }
         Some(EffectStatus::Done | EffectStatus::Cancelled) | None => false,
@@ -36,11 +36,12 @@ pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decisio
         return Decision::nothing();
     }
     let transfer = world.transfers.get(&(tenant, TransferId(report.subject)));
-    let step = transfer.map(|transfer| Step { world, transfer, report, now });
+    let step = transfer.map(|transfer| Step { world, transfer, report, leg, now });
     let decision = match kind {
         EffectKind::OnRamp => step.map(|step| step.on_ramp()),
         EffectKind::Settle => step.map(|step| step.settle()),
         EffectKind::OffRamp => step.map(|step| step.off_ramp()),
+        EffectKind::SellBack => step.map(|step| step.sell_back()),
         EffectKind::BankPayment => {
             let withdrawal = world.withdrawals.get(&(tenant, WithdrawalId(report.subject)));
             withdrawal.map(|withdrawal| money_out::finding(withdrawal, report, now))
@@ -49,13 +50,21 @@ pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decisio
     decision.unwrap_or_else(Decision::nothing)
 }
 
-/// Whether a finding about an effect that has ended says that it succeeded, although it was not success that ended it.
-fn contradicts(world: &World, report: &Report, kind: EffectKind) -> bool {
+/// Whether a finding about an effect that has ended says that it succeeded, although it was not success that ended it:
+/// only the last leg can have been a success.
+fn contradicts(world: &World, report: &Report, kind: EffectKind, leg: u8) -> bool {
     let transfer = world.transfers.get(&(report.tenant, TransferId(report.subject)));
     let withdrawal = world.withdrawals.get(&(report.tenant, WithdrawalId(report.subject)));
     match (kind, &report.finding) {
-        (EffectKind::OnRamp, Finding::Delivered { .. }) => transfer.is_some_and(|t| t.progress.delivered.is_none()),
-        (EffectKind::OffRamp, Finding::PaidOut { .. }) => transfer.is_some_and(|t| t.progress.paid.is_none()),
+        (EffectKind::OnRamp, Finding::Delivered { .. }) => {
+            transfer.is_some_and(|t| t.progress.delivered.is_none() || leg != t.progress.order_leg())
+        }
+        (EffectKind::OffRamp, Finding::PaidOut { .. }) => {
+            transfer.is_some_and(|t| t.progress.paid.is_none() || leg != t.progress.payout_leg())
+        }
+        (EffectKind::SellBack, Finding::PaidOut { .. }) => {
+            transfer.is_some_and(|t| t.progress.sale.as_ref().is_some_and(|sale| !sale.is_paid))
+        }
         (EffectKind::BankPayment, Finding::PaymentExecuted) => {
             withdrawal.is_some_and(|w| w.state != WithdrawalState::Paid)
         }
@@ -74,11 +83,13 @@ pub(super) fn release_debit(journal: &mut Journal, terms: &QuoteTerms, ordered: 
     journal.within(PostingCode::Release, Held, Available, held);
 }
 
-struct Step<'a> {
-    world: &'a World,
-    transfer: &'a Transfer,
-    report: &'a Report,
-    now: Timestamp,
+/// A finding about a step of a transfer.
+pub(super) struct Step<'a> {
+    pub(super) world: &'a World,
+    pub(super) transfer: &'a Transfer,
+    pub(super) report: &'a Report,
+    pub(super) leg: u8,
+    pub(super) now: Timestamp,
 }
 
 impl Step<'_> {
@@ -91,7 +102,7 @@ impl Step<'_> {
             return Decision::nothing();
         }
         match &self.report.finding {
-            Finding::Accepted if started => Decision::nothing(),
+            Finding::Accepted if started => self.accepted(),
             Finding::Accepted => {
                 journal.within(PostingCode::OnRampStart, Held, InTransit, terms.source);
                 self.waiting(TransferState::OnRamping, journal, |_| {})
@@ -114,14 +125,10 @@ impl Step<'_> {
                 if *amount != terms.bought {
                     return self.under_review(journal, "on_ramp_amount_differs", learn);
                 }
-                let settle = Effect::Settle {
-                    chain: terms.route.chain.clone(),
-                    provider: terms.route.off_ramp.clone(),
-                    amount: terms.sent,
-                    settlement: t.settlement,
-                };
+                let settle = self.order(0, self.settlement(0, &terms.route.off_ramp));
                 self.next(TransferState::Settling, journal, Some(settle), learn)
             }
+            Finding::Refused { reason } if terms.on_ramp(self.leg + 1).is_some() => self.order_elsewhere(reason),
             Finding::Refused { reason } => {
                 release_debit(&mut journal, terms, started);
                 self.end(TransferState::Refunded, journal, |p| p.failure = Some(reason.clone()))
@@ -133,20 +140,25 @@ impl Step<'_> {
 
     fn settle(&self) -> Decision {
         let t = self.transfer;
-        if t.state != TransferState::Settling {
-            return Decision::nothing();
+        if let Some(sale) = &t.progress.sale {
+            return self.settle_for_sale(sale);
         }
+        let (TransferState::Settling, Some(provider)) = (t.state, t.terms.off_ramp(self.leg)) else {
+            return Decision::nothing();
+        };
         let mut journal = self.journal();
         match &self.report.finding {
             Finding::Settled { batch, tx } => {
-                journal.post(PostingCode::Settle, platform(OffRamp), platform(Wallet), t.terms.sent);
+                journal.post_on_leg(self.leg, PostingCode::Settle, platform(OffRamp), platform(Wallet), t.terms.sent);
                 let off_ramp = Effect::OffRamp {
-                    provider: t.terms.route.off_ramp.clone(),
+                    provider: provider.to_owned(),
                     sent: t.terms.sent,
                     destination: t.terms.destination,
                     settlement_tx: tx.clone(),
                     country: t.beneficiary.country.clone(),
+                    refund_currency: Some(t.terms.source.currency),
                 };
+                let off_ramp = self.order(self.leg, off_ramp);
                 let (batch, tx): (BatchId, String) = (*batch, tx.clone());
                 self.next(TransferState::OffRamping, journal, Some(off_ramp), move |p| {
                     p.settlement_batch = Some(batch);
@@ -166,10 +178,7 @@ impl Step<'_> {
         let terms = &t.terms;
         let mut journal = self.journal();
         match &self.report.finding {
-            Finding::Accepted => {
-                let changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Accepted)];
-                Decision { changes, answer: Answer::Applied }
-            }
+            Finding::Accepted => self.accepted(),
             Finding::PaidOut { amount, reference } => {
                 journal.post(PostingCode::PaidOut, platform(Conversion), platform(OffRamp), *amount);
                 let learn = |p: &mut Progress| {
@@ -197,22 +206,49 @@ impl Step<'_> {
             Finding::Returning { reason } => {
                 self.waiting(TransferState::Refunding, journal, |p| p.failure = Some(reason.clone()))
             }
-            Finding::Returned { amount, tx, reason } => {
-                journal.post(PostingCode::Returned, platform(Wallet), platform(OffRamp), *amount);
-                let learn = |p: &mut Progress| {
-                    p.return_tx = Some(tx.clone());
-                    p.failure = Some(reason.clone());
-                };
+            Finding::Returned { amount, tx, reason, offer } => {
+                journal.post_on_leg(self.leg, PostingCode::Returned, platform(Wallet), platform(OffRamp), *amount);
                 if *amount != terms.sent {
-                    return self.under_review(journal, "return_amount_differs", learn);
+                    return self.under_review(journal, "return_amount_differs", |p| p.return_tx = Some(tx.clone()));
                 }
-                journal.within(PostingCode::CreditStable, InTransit, Available, terms.bought);
-                journal.within(PostingCode::Release, Held, Available, self.transfer.terms.fee());
-                self.end(TransferState::Refunded, journal, learn)
+                self.tokens_are_back(journal, tx, reason, offer.as_ref())
             }
             Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
             _ => Decision::nothing(),
         }
+    }
+
+    /// Another on-ramp gets the order: this one has definitely taken nothing.
+    fn order_elsewhere(&self, reason: &str) -> Decision {
+        let (t, leg) = (self.transfer, self.leg + 1);
+        let (Some(refused), Some(next)) = (t.terms.on_ramp(self.leg), t.terms.on_ramp(leg)) else {
+            return Decision::nothing();
+        };
+        let refused = RefusedOrder { provider: refused.to_owned(), reason: reason.to_owned() };
+        let order = Effect::OnRamp { provider: next.to_owned(), source: t.terms.source, expected: t.terms.bought };
+        let order = self.order(leg, order);
+        self.next(t.state, self.journal(), Some(order), |p| p.refused_orders.push(refused))
+    }
+
+    /// The tokens of this leg's payout go to its off-ramp.
+    pub(super) fn settlement(&self, leg: u8, provider: &str) -> Effect {
+        Effect::Settle {
+            chain: self.transfer.terms.route.chain.clone(),
+            provider: provider.to_owned(),
+            amount: self.transfer.terms.sent,
+            settlement: self.transfer.settlement,
+            payout: Some(EffectKind::OffRamp.id_on_leg(self.transfer.id.0, leg)),
+        }
+    }
+
+    pub(super) fn order(&self, leg: u8, effect: Effect) -> EffectOrder {
+        EffectOrder::new(self.transfer.tenant, self.transfer.id.0, leg, effect)
+    }
+
+    /// The effect has been taken, and nothing else is new.
+    pub(super) fn accepted(&self) -> Decision {
+        let changes = vec![Change::EffectMoved(self.transfer.tenant, self.report.effect, EffectStatus::Accepted)];
+        Decision { changes, answer: Answer::Applied }
     }
 
     /// The effect has been taken; its result is awaited.
@@ -224,30 +260,30 @@ impl Step<'_> {
     }
 
     /// The effect is done; perhaps another follows.
-    fn next(
+    pub(super) fn next(
         &self,
         state: TransferState,
         journal: Journal,
-        effect: Option<Effect>,
+        order: Option<EffectOrder>,
         learn: impl FnOnce(&mut Progress),
     ) -> Decision {
         let t = self.transfer;
         let mut changes = vec![Change::EffectMoved(t.tenant, self.report.effect, EffectStatus::Done)];
         changes.extend(journal.into_postings().into_iter().map(Change::Posted));
-        changes.extend(effect.map(|e| Change::EffectOrdered(EffectOrder::new(t.tenant, t.id.0, e))));
+        changes.extend(order.map(Change::EffectOrdered));
         advance(t, state, self.now, learn, &mut changes);
         Decision { changes, answer: Answer::Applied }
     }
 
     /// The transfer has ended: it no longer counts as pending.
-    fn end(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
+    pub(super) fn end(&self, state: TransferState, journal: Journal, learn: impl FnOnce(&mut Progress)) -> Decision {
         let mut decision = self.next(state, journal, None, learn);
         let usage = usage_after_end(self.world, self.transfer);
         decision.changes.push(Change::UsageChanged(self.transfer.tenant, self.transfer.terms.debit.currency, usage));
         decision
     }
 
-    fn under_review(&self, journal: Journal, reason: &str, learn: impl FnOnce(&mut Progress)) -> Decision {
+    pub(super) fn under_review(&self, journal: Journal, reason: &str, learn: impl FnOnce(&mut Progress)) -> Decision {
         self.next(TransferState::UnderReview, journal, None, |p| {
             learn(p);
             p.failure = Some(reason.to_owned());
@@ -255,11 +291,11 @@ impl Step<'_> {
         })
     }
 
-    fn journal(&self) -> Journal {
+    pub(super) fn journal(&self) -> Journal {
         Journal::new(self.transfer.tenant, self.transfer.id.0)
     }
 
-    fn tenants(&self, kind: AccountKind) -> AccountId {
+    pub(super) fn tenants(&self, kind: AccountKind) -> AccountId {
         AccountId::tenant(self.transfer.tenant, kind)
     }
 }
@@ -268,7 +304,7 @@ pub(super) fn platform(kind: AccountKind) -> AccountId {
     AccountId::platform(kind)
 }
 
-/// The transfer in its new state, with the event that says so.
+/// The transfer in its new state, with the event that says so if it is another one.
 pub(super) fn advance(
     transfer: &Transfer,
     state: TransferState,
@@ -282,7 +318,9 @@ pub(super) fn advance(
     after.updated_at = now;
     learn(&mut after.progress);
     changes.push(Change::TransferChanged(after.clone()));
-    changes.push(Change::Happened(Event::of_transfer(&after)));
+    if after.state != transfer.state {
+        changes.push(Change::Happened(Event::of_transfer(&after)));
+    }
     after
 }
 

@@ -51,6 +51,8 @@ enum Stands {
     PaidOtherwise,
     /// The off-ramp has sent tokens back, other than it got.
     OddReturn,
+    /// They are being sold: in our wallet still, or with the buyer.
+    ForSale { settled: bool },
 }
 
 impl Review<'_> {
@@ -62,15 +64,30 @@ impl Review<'_> {
         match (self.stands()?, verdict) {
             (Stands::BeforeDelivery { ordered }, Verdict::Retry) => {
                 let state = if ordered { TransferState::OnRamping } else { TransferState::Funded };
-                Ok(self.again(EffectKind::OnRamp, state))
+                Ok(self.again(EffectKind::OnRamp, t.progress.order_leg(), state))
             }
-            (Stands::InWallet, Verdict::Retry) => Ok(self.again(EffectKind::Settle, TransferState::Settling)),
-            (Stands::WithOffRamp, Verdict::Retry) => Ok(self.again(EffectKind::OffRamp, TransferState::OffRamping)),
+            (Stands::InWallet, Verdict::Retry) => {
+                Ok(self.again(EffectKind::Settle, t.progress.payout_leg(), TransferState::Settling))
+            }
+            (Stands::WithOffRamp, Verdict::Retry) => {
+                Ok(self.again(EffectKind::OffRamp, t.progress.payout_leg(), TransferState::OffRamping))
+            }
+            (Stands::ForSale { settled: false }, Verdict::Retry) => {
+                Ok(self.again(EffectKind::Settle, t.progress.payout_leg(), TransferState::Refunding))
+            }
+            (Stands::ForSale { settled: true }, Verdict::Retry) => {
+                Ok(self.again(EffectKind::SellBack, 0, TransferState::Refunding))
+            }
             (Stands::BeforeDelivery { ordered }, Verdict::Refund) => Ok(self.release(ordered)),
             (Stands::OddDelivery(delivered), Verdict::Refund) => Ok(self.credit(delivered)),
-            (Stands::InWallet | Stands::WithOffRamp | Stands::PaidOtherwise | Stands::OddReturn, Verdict::Refund) => {
-                Ok(self.credit(t.terms.bought))
-            }
+            (
+                Stands::InWallet
+                | Stands::WithOffRamp
+                | Stands::PaidOtherwise
+                | Stands::OddReturn
+                | Stands::ForSale { .. },
+                Verdict::Refund,
+            ) => Ok(self.credit(t.terms.bought)),
             (Stands::WithOffRamp, Verdict::Complete { reference }) => Ok(self.paid_as_agreed(reference)),
             (Stands::PaidOtherwise, Verdict::Complete { .. }) => Ok(self.accept_payment()),
             _ => Err(Refusal::DecisionNotPossible),
@@ -92,15 +109,18 @@ impl Review<'_> {
             (TransferState::OffRamping | TransferState::Refunding, _) if progress.return_tx.is_some() => {
                 Stands::OddReturn
             }
-            (TransferState::OffRamping | TransferState::Refunding, _) => Stands::WithOffRamp,
+            (TransferState::OffRamping | TransferState::Refunding, _) => match &progress.sale {
+                Some(sale) => Stands::ForSale { settled: sale.settlement_tx.is_some() },
+                None => Stands::WithOffRamp,
+            },
             _ => return Err(Refusal::DecisionNotPossible),
         })
     }
 
     /// The step is open again, as one that may have been started before.
-    fn again(&self, kind: EffectKind, state: TransferState) -> Decision {
+    fn again(&self, kind: EffectKind, leg: u8, state: TransferState) -> Decision {
         let t = self.transfer;
-        let mut changes = vec![Change::EffectMoved(t.tenant, kind.id_for(t.id.0), EffectStatus::Started)];
+        let mut changes = vec![Change::EffectMoved(t.tenant, kind.id_on_leg(t.id.0, leg), EffectStatus::Started)];
         let learn = |p: &mut Progress| {
             p.failure = None;
             p.reviewed_from = None;

@@ -126,7 +126,7 @@ fn the_use_of_limits_is_kept_with_its_position_alone() {
 fn effects_are_ordered_untouched_and_then_moved_each_for_its_tenant() {
     let mut world = World::default();
     let effect = Effect::BankPayment { amount: gbp(1), reference: "WD1".into() };
-    let order = EffectOrder::new(A, SUBJECT, effect);
+    let order = EffectOrder::new(A, SUBJECT, 0, effect);
     let id = order.id;
     world.apply(&[Change::EffectOrdered(order)]).unwrap();
     assert_eq!(id, EffectKind::BankPayment.id_for(SUBJECT));

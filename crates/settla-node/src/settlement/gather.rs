@@ -84,11 +84,12 @@ fn closes(lane: &Waiting, config: &SettlementConfig) -> Option<ClosedBy> {
 fn batches(claims: &[&Claim], closed_by: Option<ClosedBy>) -> Result<Vec<(ClosedBy, Vec<Member>)>, RoundError> {
     let (mut batches, mut together) = (Vec::new(), Vec::new());
     for claim in claims {
-        let Effect::Settle { amount, settlement, .. } = &claim.effect else {
+        let Effect::Settle { amount, settlement, payout, .. } = &claim.effect else {
             return Err(RoundError::Stored("an effect that is not to be settled"));
         };
         let amount = i64::try_from(amount.minor).map_err(|_| RoundError::Stored("amount"))?;
-        let member = Member { effect: claim.id, tenant: claim.tenant, subject: claim.subject, amount };
+        let payout = Member::payout_of(*payout, claim.subject);
+        let member = Member { effect: claim.id, tenant: claim.tenant, subject: claim.subject, amount, payout };
         match settlement {
             transfer::Settlement::Alone => batches.push((ClosedBy::Alone, vec![member])),
             transfer::Settlement::Batched => together.push(member),

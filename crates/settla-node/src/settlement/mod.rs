@@ -17,7 +17,6 @@ mod tests;
 
 use crate::{AnySigner, Node, Stop, wait};
 use async_trait::async_trait;
-use settla_domain::effect::EffectKind;
 use settla_domain::id::TransferId;
 use settla_evm::{Manifest, ManifestMember, TxHash};
 use settla_rails::RailError;
@@ -152,10 +151,7 @@ impl SettlementDesk {
 
 /// The manifest names members by their payout, which is how the off-ramp knows them.
 fn manifest(batch: Uuid, members: &[Member]) -> Manifest {
-    let member = |m: &Member| ManifestMember {
-        id: EffectKind::OffRamp.id_for(m.subject).0,
-        amount: u128::try_from(m.amount).unwrap_or(0),
-    };
+    let member = |m: &Member| ManifestMember { id: m.payout.0, amount: u128::try_from(m.amount).unwrap_or(0) };
     Manifest { batch_id: batch, members: members.iter().map(member).collect() }
 }
 

@@ -2,12 +2,12 @@
 
 use super::{Decided, Envelope, RunnerError, command_name};
 use settla_domain::decide::{Answer, Command, decide};
-use settla_domain::effect::EffectKind;
+use settla_domain::effect::{EffectKind, LEGS_MAX};
 use settla_domain::id::{QuoteId, TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use settla_domain::transfer::{Progress, TransferState};
+use settla_domain::transfer::{Progress, TransferState, sale_named_by};
 use settla_domain::withdrawal::WithdrawalState;
 use settla_domain::world::World;
 use settla_store::batch::{Audit, Idempotency, Keys, Loaded, Outcome, Recorded};
@@ -35,9 +35,14 @@ pub(super) fn keys(envelopes: &[Envelope], tenants: BTreeSet<TenantNo>) -> Keys 
             Command::CreateTransfer(create) => drop(keys.quotes.insert((tenant, create.quote))),
             Command::CancelTransfer { transfer, .. } | Command::ExpireHold { transfer, .. } => {
                 keys.transfers.insert((tenant, *transfer));
-                keys.effects.insert((tenant, EffectKind::OnRamp.id_for(transfer.0)));
+                // Which leg is the present one is known only once it is loaded.
+                keys.effects.extend((0..LEGS_MAX).map(|leg| (tenant, EffectKind::OnRamp.id_on_leg(transfer.0, leg))));
             }
-            Command::BankCredit { credit, .. } => {
+            Command::BankCredit { credit, sale_of, .. } => {
+                if let (Some(tenant), Some(transfer)) = (*sale_of, sale_named_by(&credit.reference)) {
+                    keys.transfers.insert((tenant, transfer));
+                    keys.effects.insert((tenant, EffectKind::SellBack.id_for(transfer.0)));
+                }
                 keys.bank_entries.insert(credit.entry_id.clone());
                 keys.topup_references.insert((tenant, credit.reference.clone()));
             }

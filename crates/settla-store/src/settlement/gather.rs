@@ -69,7 +69,7 @@ pub async fn waiting(worker: &PgPool, limit: i64) -> Result<Vec<Waiting>, StoreE
     let (mut lanes, mut unreadable) = (Vec::new(), Vec::new());
     for row in &rows {
         match json(row, "payload") {
-            Ok(Effect::Settle { chain, provider, amount, settlement }) => {
+            Ok(Effect::Settle { chain, provider, amount, settlement, .. }) => {
                 let lane = lane(&mut lanes, chain, provider, amount.currency, row.try_get("waited_ms")?);
                 match settlement {
                     Mode::Alone => lane.alone += 1,
@@ -166,14 +166,15 @@ impl Gathering {
         sqlx::query(
             "WITH batched AS (UPDATE outbox SET status = 'batched', attempts = attempts + 1, epoch = epoch + 1,
                   first_attempt_at = coalesce(first_attempt_at, now()) WHERE id = ANY ($2))
-             INSERT INTO settlement_members (batch, effect, tenant, subject, amount)
-             SELECT $1, * FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::bigint[])",
+             INSERT INTO settlement_members (batch, effect, tenant, subject, amount, payout)
+             SELECT $1, * FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::uuid[])",
         )
         .bind(batch)
         .bind(members.iter().map(|m| m.effect.0).collect::<Vec<_>>())
         .bind(members.iter().map(|m| tenant_i32(m.tenant)).collect::<Vec<_>>())
         .bind(members.iter().map(|m| m.subject).collect::<Vec<_>>())
         .bind(members.iter().map(|m| m.amount).collect::<Vec<_>>())
+        .bind(members.iter().map(|m| m.payout.0).collect::<Vec<_>>())
         .execute(&mut *self.tx)
         .await?;
         Ok(())

@@ -5,6 +5,7 @@ mod gather;
 
 use crate::StoreError;
 use crate::row::tenant;
+use settla_domain::effect::EffectKind;
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
 use sqlx::Row;
@@ -24,6 +25,16 @@ pub struct Member {
     pub subject: Uuid,
     /// Token minor units.
     pub amount: i64,
+    /// The payout that the tokens are for: the member's name in the manifest.
+    pub payout: EffectId,
+}
+
+impl Member {
+    /// The payout that a settle effect names, or its transfer's first, which those do not that are older than that there
+    /// could be more.
+    pub fn payout_of(named: Option<EffectId>, subject: Uuid) -> EffectId {
+        named.unwrap_or_else(|| EffectKind::OffRamp.id_for(subject))
+    }
 }
 
 /// Where a batch goes.
@@ -118,11 +129,14 @@ pub async fn members(worker: &PgPool, batch: Uuid) -> Result<Vec<Member>, StoreE
         .await?;
     rows.iter()
         .map(|r| {
+            let subject = r.try_get("subject")?;
+            let payout = r.try_get::<Option<Uuid>, _>("payout")?.map(EffectId);
             Ok(Member {
                 effect: EffectId(r.try_get("effect")?),
                 tenant: tenant(r)?,
-                subject: r.try_get("subject")?,
+                subject,
                 amount: r.try_get("amount")?,
+                payout: Member::payout_of(payout, subject),
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::explained::explained;
 use crate::account::AccountKind;
-use crate::effect::{EffectKind, EffectStatus};
+use crate::effect::{EffectKind, EffectStatus, LEGS_MAX};
 use crate::money::Currency;
 use crate::tenant::TenantNo;
 use crate::transfer::TransferState;
@@ -66,18 +66,27 @@ impl Desk {
     /// What is under way waits for exactly one thing, and what has ended or is under review for nothing.
     fn audit_effects(&self) {
         let open = |tenant: TenantNo, subject: Uuid| {
-            let status = |kind: &EffectKind| self.world.effects.get(&(tenant, kind.id_for(subject)));
+            let status = |kind: EffectKind, leg: u8| self.world.effects.get(&(tenant, kind.id_on_leg(subject, leg)));
             EffectKind::ALL
                 .into_iter()
-                .filter(|k| status(k).is_some_and(|s| !matches!(s, EffectStatus::Done | EffectStatus::Cancelled)))
+                .flat_map(|kind| (0..LEGS_MAX).map(move |leg| (kind, leg)))
+                .filter(|(k, leg)| {
+                    status(*k, *leg).is_some_and(|s| !matches!(s, EffectStatus::Done | EffectStatus::Cancelled))
+                })
                 .collect::<Vec<_>>()
         };
         for transfer in self.world.transfers.values() {
-            let waits_for: &[EffectKind] = match transfer.state {
-                TransferState::Funded | TransferState::OnRamping => &[EffectKind::OnRamp],
-                TransferState::Settling => &[EffectKind::Settle],
-                TransferState::OffRamping | TransferState::Refunding => &[EffectKind::OffRamp],
-                _ => &[],
+            let progress = &transfer.progress;
+            let (order, payout) = (progress.refused_orders.len() as u8, progress.returned_payouts.len() as u8);
+            let waits_for = match (transfer.state, &progress.sale) {
+                (TransferState::Funded | TransferState::OnRamping, _) => vec![(EffectKind::OnRamp, order)],
+                (TransferState::Settling, _) => vec![(EffectKind::Settle, payout)],
+                (TransferState::Refunding, Some(sale)) if sale.settlement_tx.is_none() => {
+                    vec![(EffectKind::Settle, payout)]
+                }
+                (TransferState::Refunding, Some(_)) => vec![(EffectKind::SellBack, 0)],
+                (TransferState::OffRamping | TransferState::Refunding, _) => vec![(EffectKind::OffRamp, payout)],
+                _ => vec![],
             };
             assert_eq!(open(transfer.tenant, transfer.id.0), waits_for, "{:?} {}", transfer.state, transfer.id);
         }

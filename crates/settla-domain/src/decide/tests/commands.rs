@@ -4,11 +4,11 @@ use crate::beneficiary::MaskedBeneficiary;
 use crate::decide::Report;
 use crate::effect::EffectKind;
 use crate::fee::FeeSchedule;
-use crate::finding::Finding;
+use crate::finding::{Finding, SaleOffer};
 use crate::id::BatchId;
 use crate::limit::Limits;
 use crate::money::{Currency, Money};
-use crate::quote::{AmountSide, PriceRequest, QuoteTerms, Route, SourcedRate, price};
+use crate::quote::{AmountSide, Fallbacks, PriceRequest, QuoteTerms, Route, SourcedRate, price};
 use crate::refusal::Refusal;
 use crate::tenant::{TenantNo, TenantStatus, TenantTerms};
 use crate::time::Timestamp;
@@ -72,6 +72,13 @@ fn pays(currency: Currency) -> &'static str {
     }
 }
 
+/// The rate at which the one is worth the other, to eight decimals.
+pub(super) fn rate_text(one: Money, other: Money) -> String {
+    let e8 = other.minor * 10i128.pow(one.currency.scale() + 8) / (one.minor * 10i128.pow(other.currency.scale()));
+    let e8 = e8.max(1);
+    format!("{}.{:08}", e8 / 100_000_000, e8 % 100_000_000)
+}
+
 /// The price of sending `amount` to `destination` over `stable`.
 pub(super) fn priced(
     tenant: &TenantTerms,
@@ -89,11 +96,10 @@ pub(super) fn priced(
     };
     let (source, side) = (amount.currency, AmountSide::Source);
     let (rate_on, rate_off) = (rate(worth(source)), rate(pays(destination)));
-    price(
-        &PriceRequest { side, amount, source, destination, route, rate_on, rate_off, rate_age_ms_max: 1_000 },
-        tenant,
-        now,
-    )
+    let fallbacks = Fallbacks::default();
+    let request =
+        PriceRequest { side, amount, source, destination, route, fallbacks, rate_on, rate_off, rate_age_ms_max: 1_000 };
+    price(&request, tenant, now)
 }
 
 pub(super) fn beneficiary() -> MaskedBeneficiary {
@@ -121,7 +127,14 @@ pub(super) fn returning() -> Finding {
 }
 
 pub(super) fn returned(amount: Money) -> Finding {
-    Finding::Returned { amount, tx: "0x4e".into(), reason: "account_closed".into() }
+    Finding::Returned { amount, tx: "0x4e".into(), reason: "account_closed".into(), offer: None }
+}
+
+/// Sent back for no fault of the beneficiary's, while somebody would buy the tokens for so much of the source currency.
+pub(super) fn sent_back(amount: Money, offer: Option<&str>, now: Timestamp) -> Finding {
+    let rate = |text: &str| SourcedRate { rate: text.parse().unwrap(), source: "solano".into(), as_of: now };
+    let offer = offer.map(|text| SaleOffer { provider: "solano".into(), rate: rate(text) });
+    Finding::Returned { amount, tx: "0x4e".into(), reason: "declined".into(), offer }
 }
 
 pub(super) fn refused() -> Finding {

@@ -9,12 +9,12 @@ use crate::finding::Finding;
 use crate::id::{EffectId, QuoteId, TopupId, TransferId, WithdrawalId};
 use crate::money::{Currency, Money};
 use crate::position::Position;
-use crate::quote::Quote;
+use crate::quote::{Fallbacks, Quote};
 use crate::refusal::Refusal;
 use crate::tenant::{TenantNo, TenantTerms};
 use crate::time::Timestamp;
 use crate::topup::{BankCredit, Topup, reference_for};
-use crate::transfer::{Settlement, Transfer, TransferState};
+use crate::transfer::{Settlement, Transfer, TransferState, sale_named_by};
 use crate::withdrawal::{Withdrawal, WithdrawalState};
 use crate::world::{Change, World};
 use std::collections::HashSet;
@@ -74,7 +74,19 @@ impl Desk {
         destination: Currency,
         stable: Currency,
     ) -> Result<QuoteId, Refusal> {
-        let terms = priced(&self.world.tenants[&tenant], amount, destination, stable, self.now)?;
+        self.quote_with(tenant, amount, (destination, stable), Fallbacks::default())
+    }
+
+    /// With providers that take over.
+    pub fn quote_with(
+        &mut self,
+        tenant: TenantNo,
+        amount: Money,
+        (destination, stable): (Currency, Currency),
+        fallbacks: Fallbacks,
+    ) -> Result<QuoteId, Refusal> {
+        let mut terms = priced(&self.world.tenants[&tenant], amount, destination, stable, self.now)?;
+        terms.fallbacks = fallbacks;
         let id = QuoteId(self.id());
         let quote =
             Quote { id, tenant, terms, created_at: self.now, expires_at: self.now.plus_ms(60_000), used: false };
@@ -123,7 +135,10 @@ impl Desk {
     pub fn bank_credit(&mut self, entry: &str, reference: &str, amount: Money) -> Answer {
         let credit = BankCredit { entry_id: entry.into(), reference: reference.into(), amount };
         let id = self.id();
-        self.run(&Command::BankCredit { id, credit }).unwrap()
+        // As a worker does: whose sale it names is looked up.
+        let named = sale_named_by(reference);
+        let sale_of = self.world.transfers.keys().find(|(_, id)| Some(*id) == named).map(|(tenant, _)| *tenant);
+        self.run(&Command::BankCredit { id, credit, sale_of }).unwrap()
     }
 
     /// Announced, and credited by the bank.

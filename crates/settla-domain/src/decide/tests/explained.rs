@@ -55,7 +55,7 @@ pub(super) fn fee(transfer: &Transfer) -> Money {
 
 fn explain(transfer: &Transfer, memory: &Memory, sums: &mut Sums) {
     use AccountKind::{
-        Available, Bank, Conversion, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet,
+        Available, Bank, Conversion, Exchange, Fees, Held, InTransit, OffRamp, Rounding, Spread, Suspense, Wallet,
     };
     use TransferState as S;
     let terms = &transfer.terms;
@@ -90,6 +90,13 @@ fn explain(transfer: &Transfer, memory: &Memory, sums: &mut Sums) {
 
     // The stablecoin.
     let Some(delivered) = progress.delivered else { return };
+    let sale = progress.sale.as_ref();
+    if let Some(sale) = sale.filter(|sale| sale.is_paid) {
+        // None of it is left, the bank has what it brought in, and the tenant has what it had given.
+        flow(sums, platform(Bank), platform(Exchange), sale.proceeds);
+        flow(sums, platform(Exchange), tenants(Available), terms.source);
+        return;
+    }
     match stood {
         S::Completed => {
             flow(sums, platform(Wallet), platform(OffRamp), terms.sent);
@@ -101,6 +108,9 @@ fn explain(transfer: &Transfer, memory: &Memory, sums: &mut Sums) {
     }
     if progress.settlement_tx.is_some() {
         flow(sums, platform(OffRamp), platform(Wallet), terms.sent);
+    }
+    if sale.is_some_and(|sale| sale.settlement_tx.is_some()) {
+        flow(sums, platform(OffRamp), platform(Wallet), delivered);
     }
     if let Some(returned) = memory.returned.get(&transfer.id) {
         flow(sums, platform(Wallet), platform(OffRamp), *returned);

@@ -2,12 +2,13 @@
 
 use super::desk::Desk;
 use crate::decide::{Answer, Command, Decision};
-use crate::effect::EffectStatus;
+use crate::effect::{EffectKind, EffectStatus};
 use crate::event::EVENT_TYPES;
 use crate::finding::Finding;
 use crate::id::EffectId;
 use crate::tenant::TenantNo;
-use crate::transfer::{Progress, Transfer, TransferState};
+use crate::topup::BankCredit;
+use crate::transfer::{Progress, Transfer, TransferState, sale_reference};
 use crate::withdrawal::WithdrawalState;
 use crate::world::Change;
 
@@ -15,7 +16,7 @@ impl Desk {
     /// What must hold of a decision, before it is applied.
     pub fn check(&self, command: &Command, decision: &Decision) {
         let owner = self.owner(command);
-        Self::check_told(decision);
+        self.check_told(decision);
         assert_eq!(decision.changes.is_empty(), changes_nothing(&decision.answer), "{decision:?}");
         for change in &decision.changes {
             let of = match change {
@@ -34,7 +35,10 @@ impl Desk {
                 }
                 Change::EffectOrdered(order) => {
                     assert!(!self.world.effects.contains_key(&(order.tenant, order.id)), "ordered twice: {order:?}");
-                    assert_eq!(order.id, order.effect.kind().id_for(order.subject));
+                    assert_eq!(
+                        EffectKind::of(order.subject, order.id).map(|(kind, _)| kind),
+                        Some(order.effect.kind())
+                    );
                     order.tenant
                 }
                 Change::TransferChanged(after) => {
@@ -59,13 +63,15 @@ impl Desk {
         }
     }
 
-    /// Each new state is told of once, as it is; that a withdrawal is under review, or no longer, is kept to ourselves.
-    fn check_told(decision: &Decision) {
+    /// Each new state is told of once, as it is; that a withdrawal is under review, or no longer, is kept to ourselves,
+    /// and so is what leaves a transfer in its state.
+    fn check_told(&self, decision: &Decision) {
         let told =
             decision.changes.iter().filter_map(|c| if let Change::Happened(event) = c { Some(event) } else { None });
         let mut expected = Vec::new();
         for change in &decision.changes {
             match change {
+                Change::TransferChanged(transfer) if transfer.state == self.state(transfer) => {}
                 Change::TransferCreated(transfer) | Change::TransferChanged(transfer) => {
                     expected.push((transfer.id.0, format!("transfer.{}", transfer.state.name().to_lowercase())));
                 }
@@ -81,6 +87,18 @@ impl Desk {
         assert_eq!(told.map(|e| (e.subject, e.kind.to_owned())).collect::<Vec<_>>(), expected);
     }
 
+    /// The transfer whose sale a credit is exactly the proceeds of.
+    pub fn awaited(&self, credit: &BankCredit) -> Option<&Transfer> {
+        self.world.transfers.values().find(|t| {
+            let sale = t.progress.sale.as_ref().filter(|sale| sale.settlement_tx.is_some());
+            let started = self.world.effects.get(&(t.tenant, EffectKind::SellBack.id_for(t.id.0)));
+            t.state == TransferState::Refunding
+                && started.is_some_and(|s| matches!(s, EffectStatus::Started | EffectStatus::Accepted))
+                && sale.is_some_and(|sale| sale.proceeds == credit.amount)
+                && credit.reference == sale_reference(t.id)
+        })
+    }
+
     fn owner(&self, command: &Command) -> TenantNo {
         match command {
             Command::CreateQuote(quote) => quote.tenant,
@@ -88,6 +106,7 @@ impl Desk {
             Command::CancelTransfer { tenant, .. } | Command::ExpireHold { tenant, .. } => *tenant,
             Command::CreateTopup(topup) => topup.tenant,
             Command::BankCredit { credit, .. } => match self.world.topups.get(&credit.reference) {
+                None if self.awaited(credit).is_some() => self.awaited(credit).unwrap().tenant,
                 Some(topup) if topup.expected.currency == credit.amount.currency => topup.tenant,
                 _ => TenantNo::PLATFORM,
             },
@@ -136,8 +155,26 @@ impl Desk {
             return_tx,
             failure: _,
             reviewed_from: _,
+            refused_orders,
+            returned_payouts,
+            sale,
         } = &before.progress;
         let later = &after.progress;
+        assert!(later.refused_orders.starts_with(refused_orders));
+        assert!(later.returned_payouts.starts_with(returned_payouts));
+        if let (Some(before), Some(after)) = (sale, &later.sale) {
+            let (paid, tx) = (before.is_paid, &before.settlement_tx);
+            assert!((&before.provider, before.proceeds) == (&after.provider, after.proceeds) && after.is_paid >= paid);
+            assert!(tx.is_none() || *tx == after.settlement_tx);
+        }
+        assert!(sale.is_none() || later.sale.is_some());
+        // What was known of a leg stays with it.
+        let same_leg = later.returned_payouts.len() == returned_payouts.len();
+        if let Some(last) = later.returned_payouts.last().filter(|_| !same_leg) {
+            assert_eq!(&last.settlement_tx, settlement_tx);
+        }
+        let (settlement_batch, settlement_tx) =
+            if same_leg { (settlement_batch, settlement_tx) } else { (&None, &None) };
         assert!(delivered.is_none() || *delivered == later.delivered);
         assert!(delivery_tx.is_none() || *delivery_tx == later.delivery_tx);
         assert!(settlement_batch.is_none() || *settlement_batch == later.settlement_batch);
@@ -150,7 +187,9 @@ impl Desk {
     pub fn remember(&mut self, command: &Command, decision: &Decision) {
         if let (Command::BankCredit { credit, .. }, Answer::Applied) = (command, &decision.answer) {
             let owner = Some(self.owner(command)).filter(|t| *t != TenantNo::PLATFORM);
-            self.memory.credited.push((owner, credit.amount));
+            if self.awaited(credit).is_none() {
+                self.memory.credited.push((owner, credit.amount));
+            }
         }
         for change in &decision.changes {
             match change {
@@ -167,6 +206,8 @@ impl Desk {
             }
             if let (Change::TransferChanged(after), Command::Report(report)) = (change, command)
                 && let Finding::Returned { amount, .. } = &report.finding
+                // A leg that is over leaves nothing behind.
+                && after.progress.returned_payouts.len() == self.now_of(after).progress.returned_payouts.len()
             {
                 self.memory.returned.insert(after.id, *amount);
             }

@@ -9,6 +9,7 @@ mod books;
 mod chaos;
 mod commands;
 mod desk;
+mod elsewhere;
 mod explained;
 mod funding;
 mod guard;

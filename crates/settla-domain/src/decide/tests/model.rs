@@ -3,21 +3,23 @@
 
 use super::chaos::Op;
 use super::commands::{
-    A, B, SOURCES, delivered, free, paid, refused, returned, returning, settled, terms, unresolved, usual,
+    A, B, SOURCES, delivered, free, paid, rate_text, refused, returned, returning, sent_back, settled, terms,
+    unresolved, usual,
 };
 use super::desk::Desk;
 use super::guard::changes_nothing;
 use crate::decide::{Answer, Command, Report};
-use crate::effect::{EffectKind, EffectStatus};
+use crate::effect::{EffectKind, EffectStatus, LEGS_MAX};
 use crate::fee::FeeSchedule;
 use crate::finding::Finding;
 use crate::id::{QuoteId, TransferId, WithdrawalId};
 use crate::limit::Limits;
 use crate::money::{Currency, Money};
+use crate::quote::Fallbacks;
 use crate::refusal::Refusal;
 use crate::review::{Decided, Decision as Verdict};
 use crate::tenant::{TenantNo, TenantStatus};
-use crate::transfer::{Transfer, TransferState};
+use crate::transfer::{Transfer, TransferState, sale_reference};
 use crate::withdrawal::WithdrawalState;
 use uuid::Uuid;
 
@@ -82,7 +84,8 @@ impl Model {
             Op::Withdraw { tenant, currency, minor, reference } => self.withdraw(tenant, currency, minor, reference),
             Op::Claim { subject } => {
                 if let Some((tenant, subject)) = pick(&self.subjects, subject) {
-                    EffectKind::ALL.into_iter().for_each(|kind| self.desk.claim(tenant, kind.id_for(subject)));
+                    let all = EffectKind::ALL.into_iter().flat_map(|k| (0..LEGS_MAX).map(move |leg| (k, leg)));
+                    all.for_each(|(kind, leg)| self.desk.claim(tenant, kind.id_on_leg(subject, leg)));
                 }
             }
             Op::Tell { subject, finding, amount } => self.tell(subject, finding, amount),
@@ -90,7 +93,7 @@ impl Model {
                 let Some(subject) = pick(&self.subjects, subject) else { return };
                 let tenant = by.map_or(subject.0, |by| TENANTS[by % 3]);
                 let effect_of = effect_of.and_then(|of| pick(&self.subjects, of)).unwrap_or(subject).1;
-                let effect = EffectKind::ALL[kind % 4].id_for(effect_of);
+                let effect = EffectKind::ALL[kind % 5].id_on_leg(effect_of, (kind / 5 % 3) as u8);
                 let finding = self.finding(subject, finding % 9, amount);
                 self.say(Report { tenant, subject: subject.1, effect, finding });
             }
@@ -130,7 +133,13 @@ impl Model {
     fn quote(&mut self, tenant: usize, source: usize, way: usize, minor: i64) -> bool {
         let tenant = TENANTS[tenant % 3];
         let amount = Money::new(SOURCES[source % 4], minor.into());
-        let quote = self.desk.quote_over(tenant, amount, DESTINATIONS[way % 4], STABLES[way / 4 % 2]);
+        // None, one or two of each side, whatever the rest of the way is.
+        let fallbacks = Fallbacks {
+            on_ramps: ["quayside", "third"].iter().take(way % 3).map(|name| (*name).to_owned()).collect(),
+            off_ramps: ["solano", "fourth"].iter().take(way / 3 % 3).map(|name| (*name).to_owned()).collect(),
+        };
+        let way = (DESTINATIONS[way % 4], STABLES[way / 4 % 2]);
+        let quote = self.desk.quote_with(tenant, amount, way, fallbacks);
         self.quotes.extend(quote.iter().map(|id| (tenant, *id)));
         quote.is_ok()
     }
@@ -183,7 +192,9 @@ impl Model {
         let Some((owner, id)) = pick(&self.subjects, transfer) else { return };
         let tenant = by.map_or(owner, |by| TENANTS[by % 3]);
         let transfer = TransferId(id);
-        let status = self.desk.world.effects.get(&(tenant, EffectKind::OnRamp.id_for(id))).copied();
+        let leg = self.desk.world.transfers.get(&(tenant, transfer)).map_or(0, |t| t.progress.refused_orders.len());
+        let order = EffectKind::OnRamp.id_on_leg(id, leg as u8);
+        let status = self.desk.world.effects.get(&(tenant, order)).copied();
         let expected = match self.desk.world.transfers.get(&(tenant, transfer)) {
             None => Some(Refusal::TransferNotFound),
             Some(t) if t.state == TransferState::Funded && status == Some(EffectStatus::Untouched) => None,
@@ -256,17 +267,36 @@ impl Model {
         // About what is under way, if anything is.
         let live: Vec<_> = self.subjects.iter().copied().filter(|subject| self.live(*subject)).collect();
         let Some((tenant, id)) = pick(&live, subject).or_else(|| pick(&self.subjects, subject)) else { return };
-        let state = self.desk.world.transfers.get(&(tenant, TransferId(id))).map(|t| t.state);
-        let (kind, said): (EffectKind, &[usize]) = match state {
-            Some(TransferState::Funded | TransferState::OnRamping) => {
-                (EffectKind::OnRamp, &[0, 0, 1, 1, 1, 1, 1, 1, 7, 8])
+        let transfer = self.desk.world.transfers.get(&(tenant, TransferId(id)));
+        let order = transfer.map_or(0, |t| t.progress.refused_orders.len()) as u8;
+        let payout = transfer.map_or(0, |t| t.progress.returned_payouts.len()) as u8;
+        let sale = transfer.and_then(|t| t.progress.sale.clone());
+        let ((kind, leg), said): ((EffectKind, u8), &[usize]) = match (transfer.map(|t| t.state), &sale) {
+            (Some(TransferState::Funded | TransferState::OnRamping), _) => {
+                ((EffectKind::OnRamp, order), &[0, 0, 1, 1, 1, 1, 1, 1, 7, 8])
             }
-            Some(TransferState::Settling) => (EffectKind::Settle, &[2, 2, 2, 2, 2, 2, 7, 8]),
-            Some(_) => (EffectKind::OffRamp, &[0, 0, 3, 3, 3, 4, 4, 5, 5, 7, 8]),
-            None => (EffectKind::BankPayment, &[0, 6, 6, 7, 8]),
+            (Some(TransferState::Settling), _) => ((EffectKind::Settle, payout), &[2, 2, 2, 2, 2, 2, 7, 8]),
+            (Some(TransferState::Refunding), Some(sale)) if sale.settlement_tx.is_none() => {
+                ((EffectKind::Settle, payout), &[2, 2, 2, 2, 7, 8])
+            }
+            (Some(TransferState::Refunding), Some(sale)) if !finding.is_multiple_of(3) => {
+                let minor = if amount.is_multiple_of(9) { sale.proceeds.minor - 1 } else { sale.proceeds.minor };
+                let money = Money::new(sale.proceeds.currency, minor);
+                self.desk.claim(tenant, EffectKind::SellBack.id_for(id));
+                let entry = format!("s{}", self.desk.id());
+                let answer = self.desk.bank_credit(&entry, &sale_reference(TransferId(id)), money);
+                assert_eq!(answer, Answer::Applied);
+                assert!(
+                    money != sale.proceeds || self.desk.world.transfers[&(tenant, TransferId(id))].state.is_terminal()
+                );
+                return;
+            }
+            (Some(TransferState::Refunding), Some(_)) => ((EffectKind::SellBack, 0), &[0, 4, 3, 5, 7, 8]),
+            (Some(_), _) => ((EffectKind::OffRamp, payout), &[0, 0, 3, 3, 3, 4, 4, 5, 5, 5, 5, 7, 8]),
+            (None, _) => ((EffectKind::BankPayment, 0), &[0, 6, 6, 7, 8]),
         };
         let finding = self.finding((tenant, id), said[finding % said.len()], amount);
-        self.say(Report { tenant, subject: id, effect: kind.id_for(id), finding });
+        self.say(Report { tenant, subject: id, effect: kind.id_on_leg(id, leg), finding });
     }
 
     /// A finding about a subject, mostly with the amount that was agreed.
@@ -285,9 +315,27 @@ impl Model {
             0 => Finding::Accepted,
             1 => delivered(odd(of(|t| t.terms.bought), STABLES[amount % 2])),
             2 => settled(),
-            3 => paid(odd(of(|t| t.terms.destination), DESTINATIONS[amount % 4])),
+            3 => paid(odd(
+                of(|t| t.progress.sale.as_ref().map_or(t.terms.destination, |s| s.proceeds)),
+                DESTINATIONS[amount % 4],
+            )),
             4 => returning(),
-            5 => returned(odd(of(|t| t.terms.sent), STABLES[amount % 2])),
+            5 => {
+                let amount_back = odd(
+                    of(|t| if t.progress.sale.is_some() { t.terms.bought } else { t.terms.sent }),
+                    STABLES[amount % 2],
+                );
+                // Nobody, somebody at a good price or a better one, or somebody at a price that nobody takes.
+                let offer = transfer.filter(|_| !(amount / 4).is_multiple_of(4)).map(|t| {
+                    let worth = t.terms.source.minor * [1_000, 985, 1_004, 960][amount / 4 % 4] / 1_000;
+                    rate_text(t.terms.bought, Money::new(t.terms.source.currency, worth))
+                });
+                if amount.is_multiple_of(5) {
+                    returned(amount_back)
+                } else {
+                    sent_back(amount_back, offer.as_deref(), self.desk.now)
+                }
+            }
             6 => Finding::PaymentExecuted,
             7 => refused(),
             _ => unresolved(),
@@ -296,7 +344,7 @@ impl Model {
 
     /// A finding can only count if its effect is its subject's own, ordered, and not over.
     fn say(&mut self, report: Report) {
-        let own = EffectKind::ALL.into_iter().any(|kind| kind.id_for(report.subject) == report.effect);
+        let own = EffectKind::of(report.subject, report.effect).is_some();
         let status = self.desk.world.effects.get(&(report.tenant, report.effect)).copied();
         let open = matches!(status, Some(EffectStatus::Untouched | EffectStatus::Started | EffectStatus::Accepted));
         let answer = self.desk.say(report.clone());

@@ -47,7 +47,7 @@ fn trap_10_a_bank_entry_is_marked_in_the_decision_that_posts_it() {
     for (entry, reference) in [("e1", topup.reference.as_str()), ("e2", "unknown")] {
         let credit = crate::topup::BankCredit { entry_id: entry.into(), reference: reference.into(), amount: gbp(5) };
         let id = desk.id();
-        let decision = desk.run_unaudited(&crate::decide::Command::BankCredit { id, credit }).unwrap();
+        let decision = desk.run_unaudited(&crate::decide::Command::BankCredit { id, credit, sale_of: None }).unwrap();
         let marked = decision.changes.iter().filter(|c| **c == Change::BankEntryApplied(entry.into())).count();
         let posted = decision.changes.iter().filter(|c| matches!(c, Change::Posted(_))).count();
         assert_eq!((marked, posted), (1, 1));

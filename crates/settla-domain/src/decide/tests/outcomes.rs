@@ -356,6 +356,7 @@ fn each_step_orders_the_next_with_the_quotes_amounts() {
         provider: "meridian".into(),
         amount: usdc(SENT),
         settlement: Settlement::Batched,
+        payout: Some(OffRamp.id_for(transfer.id.0)),
     };
     let off_ramp = Effect::OffRamp {
         provider: "meridian".into(),
@@ -363,6 +364,7 @@ fn each_step_orders_the_next_with_the_quotes_amounts() {
         destination: ngn(DESTINATION),
         settlement_tx: "0x5e".into(),
         country: "NG".into(),
+        refund_currency: Some(GBP),
     };
     assert_eq!(orders, [settle, off_ramp]);
 }

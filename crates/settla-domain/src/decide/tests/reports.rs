@@ -219,6 +219,8 @@ fn an_acceptance_moves_the_money_once() {
     let (mut desk, transfer) = desk();
     desk.tell(&transfer, OnRamp, Finding::Accepted);
     desk.world.effects.insert((A, OnRamp.id_for(transfer.id.0)), EffectStatus::Started);
-    assert_eq!(desk.tell(&transfer, OnRamp, Finding::Accepted), Answer::Nothing);
+    let (postings, parts) = (desk.books.len(), desk.parts(A, Currency::GBP));
+    assert_eq!(desk.tell(&transfer, OnRamp, Finding::Accepted), Answer::Applied, "the row is put right");
+    assert_eq!((desk.books.len(), desk.parts(A, Currency::GBP)), (postings, parts));
     assert_eq!(desk.tell(&transfer, OnRamp, delivered(transfer.terms.bought)), Answer::Applied);
 }
