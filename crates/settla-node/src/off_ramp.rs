@@ -119,6 +119,7 @@ async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
         beneficiary,
         settlement_tx,
         return_address: node.wallet,
+        remittance: None,
     })
 }
 

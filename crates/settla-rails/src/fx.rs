@@ -2,6 +2,7 @@
 
 use crate::RailError;
 use crate::http::Http;
+use crate::kept::Kept;
 use async_trait::async_trait;
 use serde::Deserialize;
 use settla_domain::money::Currency;
@@ -9,8 +10,7 @@ use settla_domain::quote::SourcedRate;
 use settla_domain::rate::Rate;
 use settla_domain::time::Timestamp;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use std::time::Duration;
 
 /// Rates by pair.
 pub type Rates = HashMap<(Currency, Currency), SourcedRate>;
@@ -27,8 +27,7 @@ pub trait FxFeed: Send + Sync {
 /// A feed that speaks the protocol of `docs/sandbox.md` over HTTP.
 pub struct HttpFx {
     http: Http,
-    cache: Mutex<Option<(Instant, Result<Rates, RailError>)>>,
-    refresh_after: Duration,
+    kept: Kept<Rates>,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +48,7 @@ impl HttpFx {
     /// An adapter on a client; an answer, or that there was none, is used for `refresh_after`. When a later one fails to
     /// come, the last rates are used on: each says how old it is.
     pub fn new(http: Http, refresh_after: Duration) -> Self {
-        Self { http, cache: Mutex::new(None), refresh_after }
+        Self { http, kept: Kept::new(refresh_after) }
     }
 
     async fn load(&self) -> Result<Rates, RailError> {
@@ -69,24 +68,7 @@ impl HttpFx {
 #[async_trait]
 impl FxFeed for HttpFx {
     async fn rate(&self, base: Currency, quote: Currency) -> Result<Option<SourcedRate>, RailError> {
-        // The lock is held over the request on purpose: concurrent callers wait for one answer.
-        let mut cache = self.cache.lock().await;
-        let fresh = cache.as_ref().is_some_and(|(at, _)| at.elapsed() < self.refresh_after);
-        if !fresh {
-            let loaded = match (self.load().await, cache.take()) {
-                (Err(error), Some((_, Ok(rates)))) => {
-                    tracing::warn!(%error, "the price feed cannot be read; its last rates are used");
-                    Ok(rates)
-                }
-                (loaded, _) => loaded,
-            };
-            *cache = Some((Instant::now(), loaded));
-        }
-        match cache.as_ref() {
-            Some((_, Ok(rates))) => Ok(rates.get(&(base, quote)).cloned()),
-            Some((_, Err(error))) => Err(error.clone()),
-            None => Err(RailError::Unavailable(self.http.name().to_owned())),
-        }
+        Ok(self.kept.get(self.load()).await?.get(&(base, quote)).cloned())
     }
 
     async fn healthy(&self) -> bool {

@@ -11,11 +11,14 @@ pub mod event;
 pub mod fx;
 mod guard;
 pub mod http;
+mod kept;
 pub mod off_ramp;
+mod offer;
 pub mod on_ramp;
 mod wire;
 
 pub use guard::CIRCUIT_OPEN_METRIC;
+pub use offer::Offer;
 
 /// What a provider said to a request to start something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! The off-ramp port: our tokens in, fiat out to a beneficiary.
 
 use crate::http::{Answer, Http};
+use crate::offer::KeptOffer;
 use crate::on_ramp::{BatchBody, TokenBatch, register, terms};
 use crate::wire::{WireMoney, minor, reason, reference};
-use crate::{Enquired, ProviderTerms, RailError, Started};
+use crate::{Enquired, Offer, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use settla_domain::money::Money;
 use settla_evm::{Address, TxHash};
 use settla_vault::{Pii, PiiAccount, PiiName};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A payout to be made.
@@ -26,6 +28,8 @@ pub struct Payout {
     pub settlement_tx: TxHash,
     /// Where the tokens go if it does not pay.
     pub return_address: Address,
+    /// What the beneficiary's statement says: 1 to 35 printable ASCII characters.
+    pub remittance: Option<String>,
 }
 
 /// The beneficiary in clear, on its way to the provider that pays.
@@ -77,6 +81,8 @@ pub trait OffRamp: Send + Sync {
     fn name(&self) -> &str;
     /// Its terms.
     async fn terms(&self) -> Result<ProviderTerms, RailError>;
+    /// Its prices and what it can give at the moment: at most half a second old, or the last that could be had.
+    async fn offer(&self) -> Result<Arc<Offer>, RailError>;
     /// Says which payouts a token transfer is for. The same batch again is the same manifest.
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError>;
     /// Orders a payout. The same id again is the same payout.
@@ -96,6 +102,7 @@ pub trait OffRamp: Send + Sync {
 /// An off-ramp that speaks the protocol of `docs/sandbox.md` over HTTP.
 pub struct HttpOffRamp {
     http: Http,
+    offer: KeptOffer,
 }
 
 #[derive(Serialize)]
@@ -106,6 +113,8 @@ struct PayoutRequest<'a> {
     beneficiary: WireBeneficiary<'a>,
     settlement_tx_hash: TxHash,
     return_address: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remittance: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -146,6 +155,26 @@ struct ReturnBody {
     amount: String,
 }
 
+impl<'a> PayoutRequest<'a> {
+    fn of(payout: &'a Payout) -> Self {
+        const WHY: &str = "the provider that pays needs the beneficiary";
+        Self {
+            client_payout_id: payout.id,
+            source: payout.sent.into(),
+            destination: payout.destination.into(),
+            beneficiary: WireBeneficiary {
+                name: payout.beneficiary.name.reveal_pii(WHY),
+                account_number: payout.beneficiary.account_number.reveal_pii(WHY),
+                bank_code: payout.beneficiary.bank_code.reveal_pii(WHY),
+                country: &payout.beneficiary.country,
+            },
+            settlement_tx_hash: payout.settlement_tx,
+            return_address: payout.return_address,
+            remittance: payout.remittance.as_deref(),
+        }
+    }
+}
+
 impl PayoutBody {
     fn state(&self) -> Option<PayoutState> {
         let reason = || reason(self.reason.as_deref());
@@ -169,7 +198,7 @@ impl PayoutBody {
 impl HttpOffRamp {
     /// An adapter on a client.
     pub fn new(http: Http) -> Self {
-        Self { http }
+        Self { http, offer: KeptOffer::new() }
     }
 }
 
@@ -181,6 +210,10 @@ impl OffRamp for HttpOffRamp {
 
     async fn terms(&self) -> Result<ProviderTerms, RailError> {
         terms(&self.http).await
+    }
+
+    async fn offer(&self) -> Result<Arc<Offer>, RailError> {
+        self.offer.get(&self.http).await
     }
 
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {
@@ -198,20 +231,7 @@ impl OffRamp for HttpOffRamp {
     }
 
     async fn start(&self, payout: &Payout) -> Started<PayoutState> {
-        const WHY: &str = "the provider that pays needs the beneficiary";
-        let body = PayoutRequest {
-            client_payout_id: payout.id,
-            source: payout.sent.into(),
-            destination: payout.destination.into(),
-            beneficiary: WireBeneficiary {
-                name: payout.beneficiary.name.reveal_pii(WHY),
-                account_number: payout.beneficiary.account_number.reveal_pii(WHY),
-                bank_code: payout.beneficiary.bank_code.reveal_pii(WHY),
-                country: &payout.beneficiary.country,
-            },
-            settlement_tx_hash: payout.settlement_tx,
-            return_address: payout.return_address,
-        };
+        let body = PayoutRequest::of(payout);
         match self.http.post::<_, PayoutAnswer>("/v1/payouts", Some(&payout.id.to_string()), &body).await {
             Answer::Ok(answer) if answer.payout.client_payout_id == payout.id => {
                 answer.payout.state().map_or(Started::Unknown, Started::Taken)
@@ -249,5 +269,32 @@ impl OffRamp for HttpOffRamp {
 
     async fn healthy(&self) -> bool {
         matches!(self.http.get::<serde_json::Value>("/health").await, Answer::Ok(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settla_domain::money::Currency;
+
+    #[test]
+    fn a_remittance_is_sent_when_there_is_one() {
+        let payout = |remittance: Option<&str>| Payout {
+            id: Uuid::nil(),
+            sent: Money::new(Currency::USDC, 1),
+            destination: Money::new(Currency::GBP, 1),
+            beneficiary: PayoutBeneficiary {
+                name: PiiName::new("N".to_owned()),
+                account_number: PiiAccount::new("A".to_owned()),
+                bank_code: Pii::new(String::new()),
+                country: "GB".to_owned(),
+            },
+            settlement_tx: TxHash([0; 32]),
+            return_address: Address([1; 20]),
+            remittance: remittance.map(str::to_owned),
+        };
+        let sent = |remittance| serde_json::to_value(PayoutRequest::of(&payout(remittance))).unwrap();
+        assert_eq!(sent(Some("SB-1"))["remittance"], "SB-1");
+        assert!(sent(None).get("remittance").is_none(), "a provider that does not know the field is not asked to");
     }
 }

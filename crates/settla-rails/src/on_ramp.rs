@@ -1,12 +1,14 @@
 //! The on-ramp port: fiat in, stablecoin into our wallet.
 
 use crate::http::{Answer, Http};
+use crate::offer::KeptOffer;
 use crate::wire::{WireMoney, minor, reason};
-use crate::{Enquired, ProviderTerms, RailError, Started};
+use crate::{Enquired, Offer, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use settla_domain::money::Money;
 use settla_evm::{Address, TxHash};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Most members of a manifest that is read.
@@ -63,6 +65,8 @@ pub trait OnRamp: Send + Sync {
     fn name(&self) -> &str;
     /// Its terms.
     async fn terms(&self) -> Result<ProviderTerms, RailError>;
+    /// Its prices and what it can give at the moment: at most half a second old, or the last that could be had.
+    async fn offer(&self) -> Result<Arc<Offer>, RailError>;
     /// Places an order. The same id again is the same order.
     async fn start(&self, order: &Order) -> Started<OrderState>;
     /// How an order stands.
@@ -80,6 +84,7 @@ pub trait OnRamp: Send + Sync {
 /// An on-ramp that speaks the protocol of `docs/sandbox.md` over HTTP.
 pub struct HttpOnRamp {
     http: Http,
+    offer: KeptOffer,
 }
 
 #[derive(Serialize)]
@@ -188,7 +193,7 @@ impl OrderBody {
 impl HttpOnRamp {
     /// An adapter on a client.
     pub fn new(http: Http) -> Self {
-        Self { http }
+        Self { http, offer: KeptOffer::new() }
     }
 }
 
@@ -200,6 +205,10 @@ impl OnRamp for HttpOnRamp {
 
     async fn terms(&self) -> Result<ProviderTerms, RailError> {
         terms(&self.http).await
+    }
+
+    async fn offer(&self) -> Result<Arc<Offer>, RailError> {
+        self.offer.get(&self.http).await
     }
 
     async fn start(&self, order: &Order) -> Started<OrderState> {

@@ -19,7 +19,7 @@ use settla_rails::chain::Chain;
 use settla_rails::http::{Endpoint, Http};
 use settla_rails::off_ramp::{OffRamp, Payout, PayoutState};
 use settla_rails::on_ramp::TokenBatch;
-use settla_rails::{Enquired, ProviderTerms, RailError, Started};
+use settla_rails::{Enquired, Offer, ProviderTerms, RailError, Started};
 use settla_server::keyring::Keyring;
 use settla_server::runner::{Envelope, Runner};
 use settla_store::{Store, read};
@@ -55,6 +55,9 @@ impl OffRamp for Listener {
             deposit_address: Some(DEPOSIT),
             treasury_address: None,
         })
+    }
+    async fn offer(&self) -> Result<Arc<Offer>, RailError> {
+        Ok(Arc::new(Offer::default()))
     }
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {
         self.told.lock().unwrap().push(batch.clone());
