@@ -134,6 +134,17 @@ impl EffectKind {
 }
 
 impl Effect {
+    /// The provider that is to do it; the bank is none.
+    pub fn provider(&self) -> Option<&str> {
+        match self {
+            Self::OnRamp { provider, .. }
+            | Self::Settle { provider, .. }
+            | Self::OffRamp { provider, .. }
+            | Self::SellBack { provider, .. } => Some(provider),
+            Self::BankPayment { .. } => None,
+        }
+    }
+
     /// The kind.
     pub fn kind(&self) -> EffectKind {
         match self {

@@ -5,6 +5,9 @@ use crate::id::BatchId;
 use crate::money::Money;
 use crate::quote::SourcedRate;
 
+/// The reason of a refusal that no provider has made: nothing was asked of it, because operators have switched it off.
+pub const PROVIDER_OFF: &str = "provider_off";
+
 /// What a provider would give for tokens at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaleOffer {

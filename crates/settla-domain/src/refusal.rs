@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The price feed is too old to quote from.
     #[error("no current exchange rate; try again in a moment")]
     RateStale,
+    /// No provider can carry this at the moment: switched off, without answer, or without enough of a currency.
+    #[error("no provider can carry this at the moment")]
+    RouteNotAvailable,
     /// The amount comes to less than one minor unit on the other side.
     #[error("the amount is too small to convert")]
     AmountTooSmall,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::TenantNotActive => "tenant_not_active",
             Self::CorridorNotOffered => "corridor_not_offered",
             Self::RateStale => "rate_stale",
+            Self::RouteNotAvailable => "route_not_available",
             Self::AmountTooSmall => "amount_too_small",
             Self::AmountOutOfRange => "amount_out_of_range",
             Self::QuoteNotFound => "quote_not_found",

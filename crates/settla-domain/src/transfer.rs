@@ -175,17 +175,19 @@ pub struct RefusedOrder {
     pub reason: String,
 }
 
-/// A payout that an off-ramp has not made, having given all tokens back.
+/// A payout that an off-ramp has not made, having given all tokens back or never had them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReturnedPayout {
     /// The provider.
     pub provider: String,
     /// Its reason, a stable code.
     pub reason: String,
-    /// The transaction that had brought the tokens.
+    /// The transaction that had brought the tokens; nothing if they never went there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settlement_tx: Option<String>,
     /// The one that brought them back.
-    pub return_tx: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub return_tx: Option<String>,
 }
 
 /// Tokens sold back for a refund in the source currency.

@@ -38,6 +38,8 @@ pub struct RouteInfo {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Whether it changes anything: then it needs an `Idempotency-Key`.
+    pub mutates: bool,
 }
 
 /// A row of the table.
@@ -45,6 +47,7 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
+    pub(crate) mutates: bool,
     pub(crate) class: RateClass,
     pub(crate) query: &'static [Param],
     pub(crate) docs: Docs,
@@ -76,7 +79,9 @@ pub(crate) fn endpoint<T: 'static>(
         // Not one of our methods has no filter; such a row would answer to all of them and be seen at once.
         Err(_) => any(handler),
     };
-    Endpoint { method, path, access, class: RateClass::Other, query: &[], docs: Docs::default(), handler }
+    // Anything that is not a plain read counts as a change, unless its row says otherwise.
+    let mutates = !matches!(method, Method::GET | Method::HEAD);
+    Endpoint { method, path, access, mutates, class: RateClass::Other, query: &[], docs: Docs::default(), handler }
 }
 
 impl Endpoint {
@@ -89,6 +94,12 @@ impl Endpoint {
     /// More than one line.
     pub(crate) fn about(mut self, about: &'static str) -> Self {
         self.docs.about = about;
+        self
+    }
+
+    /// It asks with a body, and changes nothing.
+    pub(crate) fn asks(mut self) -> Self {
+        self.mutates = false;
         self
     }
 
@@ -130,7 +141,8 @@ impl Endpoint {
 
     /// The handler behind what the row asks for. There is no other way to get at it.
     pub(crate) fn admitted(self, shared: &Arc<Shared>) -> MethodRouter<Arc<Shared>> {
-        let gate = Gate { shared: shared.clone(), access: self.access, class: self.class, query: self.query };
+        let Self { access, class, query, mutates, .. } = self;
+        let gate = Gate { shared: shared.clone(), access, class, query, mutates };
         self.handler.route_layer(from_fn_with_state(gate.clone(), admit)).route_layer(from_fn_with_state(gate, bound))
     }
 }

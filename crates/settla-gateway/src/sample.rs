@@ -7,7 +7,7 @@ use settla_domain::id::{
 use settla_domain::transfer::Settlement;
 use settla_port::caller::{FeeView, LimitView, Me, RateLimitView, Scope};
 use settla_port::ledger::{LedgerAccount, PostingView};
-use settla_port::quote::{AmountView, PriceView, QuoteView, RateView};
+use settla_port::quote::{AmountView, PriceView, QuoteView, RateView, RouteView};
 use settla_port::rate_limit::RateLimits;
 use settla_port::settlement::{SettlementBatchView, SettlementMemberView};
 use settla_port::transfer::{BeneficiaryView, TransferEvent, TransferView};
@@ -26,8 +26,8 @@ fn amount(currency: &str, amount: &str) -> AmountView {
     AmountView { currency: currency.into(), amount: amount.into() }
 }
 
-fn rate(pair: &str, rate: &str) -> RateView {
-    RateView { pair: pair.into(), rate: rate.into(), source: "sandbox-fx".into(), as_of: AT.into() }
+fn rate(pair: &str, rate: &str, source: &str) -> RateView {
+    RateView { pair: pair.into(), rate: rate.into(), source: source.into(), as_of: AT.into() }
 }
 
 /// A transaction hash, told from others by one digit.
@@ -46,11 +46,24 @@ fn price() -> PriceView {
         spread: amount("USDC", "3.182750"),
         rounding: amount("USDC", "0.000000"),
         destination: amount("NGN", "2500005.18"),
-        rates: vec![rate("GBP/USDC", "1.2731"), rate("USDC/NGN", "1574.12")],
+        rates: vec![rate("GBP/USDC", "1.2731", "harbour"), rate("USDC/NGN", "1574.12", "meridian")],
         spread_bps: 20,
         on_ramp: "harbour".into(),
         chain: "eip155:43113".into(),
         off_ramp: "meridian".into(),
+    }
+}
+
+/// A way to take.
+pub fn route() -> RouteView {
+    RouteView {
+        score: 96.4,
+        cost: 1.0,
+        speed: 0.88,
+        liquidity: 1.0,
+        reliability: 1.0,
+        expected_ms: Some(3_420),
+        price: price(),
     }
 }
 
@@ -78,6 +91,9 @@ pub fn transfer() -> TransferView {
         payout_reference: None,
         return_tx: None,
         failure: None,
+        refused_orders: Vec::new(),
+        returned_payouts: Vec::new(),
+        sale: None,
         created_at: AT.into(),
         updated_at: AT.into(),
     }

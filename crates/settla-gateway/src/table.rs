@@ -70,7 +70,10 @@ const POSTING_PAGE: &[Param] = &[
 
 /// All rows, without what only this crate needs.
 pub fn routes() -> Vec<RouteInfo> {
-    endpoints().into_iter().map(|row| RouteInfo { method: row.method, path: row.path, access: row.access }).collect()
+    endpoints()
+        .into_iter()
+        .map(|row| RouteInfo { method: row.method, path: row.path, access: row.access, mutates: row.mutates })
+        .collect()
 }
 
 /// All rows.
@@ -91,6 +94,20 @@ fn quote_rows() -> Vec<Endpoint> {
             .refuses(&[
                 Refusal::TenantNotActive,
                 Refusal::CorridorNotOffered,
+                Refusal::RouteNotAvailable,
+                Refusal::AmountTooSmall,
+                Refusal::AmountOutOfRange,
+            ]),
+        endpoint(POST, "/v1/routes", Access::Key(Scope::Quotes), quotes::routes)
+            .asks()
+            .counts_as(RateClass::Quotes)
+            .named("listRoutes", "Quotes", "Compare the ways that a transfer could take")
+            .about("Every way with its price and its score, the best first: cost 40, speed 30, liquidity 20 and reliability 10 points. A quote takes the first. Nothing is kept and nothing is promised.")
+            .takes::<CreateQuote>(example::QUOTE)
+            .gives(OK, Content::list(&sample::route()))
+            .refuses(&[
+                Refusal::CorridorNotOffered,
+                Refusal::RouteNotAvailable,
                 Refusal::AmountTooSmall,
                 Refusal::AmountOutOfRange,
             ]),

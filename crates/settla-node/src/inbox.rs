@@ -3,12 +3,12 @@
 use crate::provider::Next;
 use crate::{Node, Stop, off_ramp, on_ramp, wait};
 use futures_util::future::join_all;
+use settla_domain::decide::Answer;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
-use settla_domain::tenant::TenantNo;
 use settla_store::inbox::{self, InboxEvent};
-use settla_store::outbox;
+use settla_store::outbox::{self, Place};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,8 @@ async fn work(node: &Node, events: &[InboxEvent]) {
         .iter()
         .filter_map(|(_, r)| if let Read::Order(id, _) | Read::Payout(id, _) = r { Some(*id) } else { None })
         .collect();
-    let places: HashMap<EffectId, (TenantNo, Uuid, Effect)> = match outbox::find(&node.store.worker, &ids).await {
-        Ok(rows) => rows.into_iter().map(|(id, tenant, subject, effect)| (id, (tenant, subject, effect))).collect(),
+    let places: HashMap<EffectId, Place> = match outbox::find(&node.store.worker, &ids).await {
+        Ok(rows) => rows.into_iter().map(|place| (place.id, place)).collect(),
         Err(error) => {
             tracing::warn!(%error, "effects cannot be looked up");
             return; // the lease ends by itself
@@ -97,15 +97,10 @@ fn read(node: &Node, event: &InboxEvent) -> Read {
 }
 
 /// Deals with an event. Returns a delay if it must be looked at again.
-async fn one(
-    node: &Node,
-    event: &InboxEvent,
-    read: Read,
-    places: &HashMap<EffectId, (TenantNo, Uuid, Effect)>,
-) -> Option<i64> {
+async fn one(node: &Node, event: &InboxEvent, read: Read, places: &HashMap<EffectId, Place>) -> Option<i64> {
     let (id, next) = match read {
         Read::Order(id, state) => {
-            let (_, _, Effect::OnRamp { provider, .. }) = places.get(&id)? else { return None };
+            let Effect::OnRamp { provider, .. } = &places.get(&id)?.effect else { return None };
             // An event about another provider's order is no evidence.
             if provider != &event.provider {
                 return None;
@@ -113,11 +108,13 @@ async fn one(
             (id, on_ramp::judge(node, node.on_ramps.get(provider)?.as_ref(), id.0, state, event.attempts).await)
         }
         Read::Payout(id, state) => {
-            let (_, _, Effect::OffRamp { provider, .. }) = places.get(&id)? else { return None };
+            let effect = &places.get(&id)?.effect;
+            let (Effect::OffRamp { provider, .. } | Effect::SellBack { provider, .. }) = effect else { return None };
             if provider != &event.provider {
                 return None;
             }
-            (id, off_ramp::judge(node, node.off_ramps.get(provider)?.as_ref(), id.0, state, event.attempts).await)
+            let ramp = node.off_ramps.get(provider)?.as_ref();
+            (id, off_ramp::judge(node, ramp, id.0, effect, state, event.attempts).await)
         }
         Read::Statement => {
             node.statement_bell.notify_one();
@@ -134,14 +131,18 @@ async fn one(
             return None;
         }
     };
-    let (tenant, subject, _) = places.get(&id)?;
+    let place = places.get(&id)?;
     let finding = match next {
         Next::Found(finding) => finding,
         Next::AcceptedThen(_) | Next::Later(_) if event.attempts < LOOKS_MAX => return Some(400),
         Next::AcceptedThen(_) | Next::Later(_) => Finding::Accepted,
     };
-    match node.report(*tenant, *subject, id, finding).await {
-        Ok(_) => None,
+    match node.report(place.tenant, place.subject, id, finding.clone()).await {
+        Ok(Answer::Nothing | Answer::Contradicts) => None,
+        Ok(_) => {
+            node.measures.note(&event.provider, place.effect.kind(), &finding, place.first_attempt_at);
+            None
+        }
         Err(error) => {
             tracing::warn!(%error, effect = %id, "a finding was not taken");
             // What it says can be had by asking, and the enquiry is what people will look at.

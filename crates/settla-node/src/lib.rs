@@ -9,14 +9,17 @@ mod counters;
 mod expiry;
 mod gauges;
 mod inbox;
+mod measure;
 mod off_ramp;
 mod on_ramp;
 mod provider;
+mod sell_back;
 mod settlement;
 mod sightings;
 mod statement;
 pub mod webhook;
 
+use measure::Measures;
 use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
@@ -27,6 +30,7 @@ use settla_rails::chain::Chain;
 use settla_rails::off_ramp::OffRamp;
 use settla_rails::on_ramp::OnRamp;
 use settla_server::keyring::Keyring;
+use settla_server::route_facts::RouteFacts;
 use settla_server::runner::{Envelope, Runner, RunnerError};
 use settla_store::Store;
 use sightings::Sightings;
@@ -59,8 +63,11 @@ pub struct Node {
     pub wallet: Address,
     /// Rings when a provider's event was kept.
     pub inbound_bell: Arc<Notify>,
+    /// What is switched off.
+    pub facts: Arc<RouteFacts>,
     /// How the workers behave.
     pub config: NodeConfig,
+    measures: Measures,
     sightings: Sightings,
     statement_bell: Notify,
 }
@@ -104,6 +111,7 @@ pub struct NodeParts {
     pub chain: Arc<Chain>,
     pub wallet: Address,
     pub inbound_bell: Arc<Notify>,
+    pub facts: Arc<RouteFacts>,
     pub config: NodeConfig,
 }
 
@@ -113,7 +121,7 @@ pub type Stop = watch::Receiver<bool>;
 impl Node {
     /// A node of these parts.
     pub fn new(parts: NodeParts) -> Arc<Self> {
-        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, config } =
+        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, facts, config } =
             parts;
         let sightings = Sightings::default();
         let statement_bell = Notify::new();
@@ -127,7 +135,9 @@ impl Node {
             chain,
             wallet,
             inbound_bell,
+            facts,
             config,
+            measures: Measures::default(),
             sightings,
             statement_bell,
         })
@@ -139,12 +149,14 @@ impl Node {
         let mut workers = JoinSet::new();
         workers.spawn(provider::run(Arc::clone(&self), on_ramp::OnRampDesk, stop.clone()));
         workers.spawn(provider::run(Arc::clone(&self), off_ramp::OffRampDesk, stop.clone()));
+        workers.spawn(provider::run(Arc::clone(&self), sell_back::SellBackDesk, stop.clone()));
         workers.spawn(provider::run(Arc::clone(&self), bank_payment::BankDesk, stop.clone()));
         workers.spawn(inbox::run(Arc::clone(&self), stop.clone()));
         workers.spawn(statement::run(Arc::clone(&self), stop.clone()));
         workers.spawn(settlement::run(Arc::clone(&self), signer, stop.clone()));
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
         workers.spawn(expiry::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(measure::run(Arc::clone(&self), stop.clone()));
         workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
             // A worker ends only when told to; anything else must be seen, not survived in silence.

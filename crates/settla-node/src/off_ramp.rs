@@ -1,8 +1,8 @@
 //! Off-ramp payouts.
 
-use crate::Node;
 use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
 use crate::sightings::Sighted;
+use crate::{Node, sell_back};
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
@@ -24,32 +24,37 @@ impl Desk for OffRampDesk {
     }
 
     async fn handle(&self, node: &Node, claim: &Claim) -> Next {
-        let Effect::OffRamp { provider, .. } = &claim.effect else { return Next::Later(60_000) };
-        let Some(ramp) = node.off_ramps.get(provider) else {
-            tracing::error!(provider, "no such off-ramp is configured");
-            return Next::Later(60_000);
-        };
-        let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else {
-            return Next::Later(backoff_ms(claim.attempt));
-        };
-        if begins(claim) {
-            return start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await;
+        carry_out(node, claim).await
+    }
+}
+
+/// Orders a payout, or asks how it stands: to the beneficiary, or to ourselves for tokens that are sold.
+pub(crate) async fn carry_out(node: &Node, claim: &Claim) -> Next {
+    let Some(provider) = claim.effect.provider() else { return Next::Later(60_000) };
+    let Some(ramp) = node.off_ramps.get(provider) else {
+        tracing::error!(provider, "no such off-ramp is configured");
+        return Next::Later(60_000);
+    };
+    let Ok(terms) = node.sightings.terms(provider, ramp.terms()).await else {
+        return Next::Later(backoff_ms(claim.attempt));
+    };
+    if begins(claim) {
+        return start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await;
+    }
+    match ramp.enquire(claim.id.0).await {
+        Enquired::Known(state) => judge(node, ramp.as_ref(), claim.id.0, &claim.effect, state, claim.attempt).await,
+        Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
+        Enquired::NotFound if claim.accepted => {
+            tracing::error!(effect = %claim.id, "the off-ramp does not know a payout it had taken");
+            Next::Later(backoff_ms(claim.attempt))
         }
-        match ramp.enquire(claim.id.0).await {
-            Enquired::Known(state) => judge(node, ramp.as_ref(), claim.id.0, state, claim.attempt).await,
-            Enquired::Unknown => Next::Later(backoff_ms(claim.attempt)),
-            Enquired::NotFound if claim.accepted => {
-                tracing::error!(effect = %claim.id, "the off-ramp does not know a payout it had taken");
-                Next::Later(backoff_ms(claim.attempt))
-            }
-            Enquired::NotFound => {
-                match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
-                    NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
-                    NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
-                    // It has our tokens and no order for them: people have to talk to it.
-                    NotFound::PastLifetime => {
-                        Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() })
-                    }
+        Enquired::NotFound => {
+            match not_found(node, claim, terms.acceptance_delay_ms, terms.idempotency_lifetime_ms) {
+                NotFound::TooEarly(delay_ms) => Next::Later(delay_ms),
+                NotFound::StartAgain => start(node, ramp.as_ref(), claim, terms.acceptance_delay_ms).await,
+                // It has our tokens and no order for them: people have to talk to it.
+                NotFound::PastLifetime => {
+                    Next::Found(Finding::Unresolved { reason: "off_ramp_not_reached".to_owned() })
                 }
             }
         }
@@ -72,10 +77,10 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
         return Next::Later(0);
     }
     match ramp.start(&payout).await {
-        Started::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
+        Started::Taken(state) => judge(node, ramp, payout.id, &claim.effect, state, claim.attempt).await,
         Started::Refused(reason) => match refused(node, claim, acceptance_delay_ms, ramp.enquire(payout.id)).await {
             Refusal::Final => Next::Found(Finding::Refused { reason }),
-            Refusal::Taken(state) => judge(node, ramp, payout.id, state, claim.attempt).await,
+            Refusal::Taken(state) => judge(node, ramp, payout.id, &claim.effect, state, claim.attempt).await,
             Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
         },
         Started::Unknown => after_unknown(claim, acceptance_delay_ms),
@@ -93,12 +98,30 @@ impl From<StoreError> for PayoutError {
     }
 }
 
-/// The payout with its beneficiary in clear, which exists from here to the provider's socket.
+/// The payout that an effect is for.
 async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
-    let Effect::OffRamp { sent, destination, settlement_tx, country, .. } = &claim.effect else {
-        return Err(PayoutError::Never("wrong_effect"));
+    let (sent, destination, settlement_tx, beneficiary, remittance) = match &claim.effect {
+        Effect::OffRamp { sent, destination, settlement_tx, country, .. } => {
+            (sent, destination, settlement_tx, beneficiary(node, claim, country).await?, None)
+        }
+        Effect::SellBack { sent, proceeds, settlement_tx, remittance, .. } => {
+            (sent, proceeds, settlement_tx, sell_back::ourselves(node), Some(remittance.clone()))
+        }
+        _ => return Err(PayoutError::Never("wrong_effect")),
     };
-    let settlement_tx = settlement_tx.parse().map_err(|_| PayoutError::Never("settlement_tx_unreadable"))?;
+    Ok(Payout {
+        id: claim.id.0,
+        sent: *sent,
+        destination: *destination,
+        beneficiary,
+        settlement_tx: settlement_tx.parse().map_err(|_| PayoutError::Never("settlement_tx_unreadable"))?,
+        return_address: node.wallet,
+        remittance,
+    })
+}
+
+/// The beneficiary in clear, which exists from here to the provider's socket.
+async fn beneficiary(node: &Node, claim: &Claim, country: &str) -> Result<PayoutBeneficiary, PayoutError> {
     let rows = read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await?;
     let row = rows.first().ok_or(PayoutError::Never("personal_data_missing"))?;
     let parties =
@@ -106,25 +129,23 @@ async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
             OpenPartiesError::Key(settla_server::keyring::KeyringError::Store(error)) => PayoutError::Later(error),
             _ => PayoutError::Never("personal_data_unreadable"),
         })?;
-    let beneficiary = PayoutBeneficiary {
+    Ok(PayoutBeneficiary {
         name: parties.recipient_name,
         account_number: parties.recipient_account,
         bank_code: parties.recipient_bank.unwrap_or_else(|| Pii::new(String::new())),
-        country: country.clone(),
-    };
-    Ok(Payout {
-        id: claim.id.0,
-        sent: *sent,
-        destination: *destination,
-        beneficiary,
-        settlement_tx,
-        return_address: node.wallet,
-        remittance: None,
+        country: country.to_owned(),
     })
 }
 
 /// What a payout's state means. A return counts once it is seen on chain.
-pub(crate) async fn judge(node: &Node, ramp: &dyn OffRamp, id: Uuid, state: PayoutState, attempt: i32) -> Next {
+pub(crate) async fn judge(
+    node: &Node,
+    ramp: &dyn OffRamp,
+    id: Uuid,
+    effect: &Effect,
+    state: PayoutState,
+    attempt: i32,
+) -> Next {
     match state {
         PayoutState::Pending => Next::AcceptedThen(backoff_ms(attempt)),
         PayoutState::Paid { amount, reference } => Next::Found(Finding::PaidOut { amount, reference }),
@@ -132,7 +153,8 @@ pub(crate) async fn judge(node: &Node, ramp: &dyn OffRamp, id: Uuid, state: Payo
         PayoutState::Refused(reason) => Next::Found(Finding::Refused { reason }),
         PayoutState::Returned { batch, tx, amount, reason } => match node.sightings.returned(node, ramp, batch).await {
             Sighted::Seen(batch) if batch.tx == tx && batch.share(id) == u128::try_from(amount.minor).ok() => {
-                Next::Found(Finding::Returned { amount, tx: tx.to_string(), reason })
+                let offer = sell_back::offer(node, effect).await;
+                Next::Found(Finding::Returned { amount, tx: tx.to_string(), reason, offer })
             }
             Sighted::Seen(_) => contradicted(id, "share"),
             Sighted::NotYet => Next::AcceptedThen(400),

@@ -1,11 +1,13 @@
 //! On-ramp orders.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
+use crate::provider::{
+    Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, is_on, not_found, refused,
+};
 use crate::sightings::Sighted;
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
-use settla_domain::finding::Finding;
+use settla_domain::finding::{Finding, PROVIDER_OFF};
 use settla_rails::on_ramp::{OnRamp, Order, OrderState};
 use settla_rails::{Enquired, Started};
 use settla_store::outbox::Claim;
@@ -37,6 +39,10 @@ impl Desk for OnRampDesk {
             bank_account: node.bank.account().to_owned(),
         };
         if begins(claim) {
+            // Nobody has been asked anything yet: the proof that this one has failed.
+            if !is_on(node, provider).await {
+                return Next::Found(Finding::Refused { reason: PROVIDER_OFF.to_owned() });
+            }
             return start(node, ramp.as_ref(), &order, terms.acceptance_delay_ms, claim).await;
         }
         match ramp.enquire(claim.id.0).await {

@@ -100,10 +100,14 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSem
 }
 
 async fn report(node: &Node, claim: &Claim, finding: Finding) {
-    match node.report(claim.tenant, claim.subject, claim.id, finding).await {
+    match node.report(claim.tenant, claim.subject, claim.id, finding.clone()).await {
         // It was known already, so nothing was written that would have ended the lease.
         Ok(Answer::Nothing | Answer::Contradicts) => postpone(node, claim, backoff_ms(claim.attempt)).await,
-        Ok(_) => {}
+        Ok(_) => {
+            if let Some(provider) = claim.effect.provider() {
+                node.measures.note(provider, claim.effect.kind(), &finding, Some(claim.first_attempt_at));
+            }
+        }
         // Not the database's doing: the same will come of it again.
         Err(RunnerError::Internal) => match set_aside::failed(&node.store.worker, claim, "finding_not_taken").await {
             Ok(true) => tracing::error!(effect = %claim.id, "an effect failed again and again and is set aside"),
@@ -126,6 +130,18 @@ async fn postpone(node: &Node, claim: &Claim, delay_ms: i64) {
 /// may follow a request that got through.
 pub(crate) fn begins(claim: &Claim) -> bool {
     claim.attempt == 1 && !claim.accepted
+}
+
+/// Whether a provider gets new orders. When that cannot be known now, it is as it was: what is switched off stays so in
+/// the quotes, and the next attempt asks again.
+pub(crate) async fn is_on(node: &Node, provider: &str) -> bool {
+    match node.facts.switches().await {
+        Ok(switches) => switches.is_provider_on(provider),
+        Err(error) => {
+            tracing::warn!(%error, provider, "whether a provider is switched off cannot be read now");
+            true
+        }
+    }
 }
 
 /// Whether there is time left to start something. A worker that was stopped for longer than its lease (by a

@@ -10,8 +10,8 @@ use settla_domain::transfer::sale_named_by;
 use settla_rails::bank::StatementEntry;
 use settla_server::clock::now;
 use settla_server::runner::Envelope;
-use settla_store::{inbox, outbox};
 use settla_store::set_aside::{self, LineMoved};
+use settla_store::{inbox, outbox};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -116,5 +116,5 @@ async fn sale_owner(node: &Node, reference: &str) -> Result<Option<TenantNo>, St
     let Some(transfer) = sale_named_by(reference) else { return Ok(None) };
     let effect = EffectKind::SellBack.id_for(transfer.0);
     let found = outbox::find(&node.store.worker, &[effect]).await.map_err(|e| e.to_string())?;
-    Ok(found.first().map(|(_, tenant, _, _)| *tenant))
+    Ok(found.first().map(|place| place.tenant))
 }

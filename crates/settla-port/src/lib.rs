@@ -24,7 +24,7 @@ use caller::{Caller, Me, Mutation, Reply};
 use error::PortError;
 use ledger::{LedgerAccount, PostingFilter, PostingView};
 use page::{Page, PageRequest};
-use quote::{CreateQuote, QuoteView};
+use quote::{CreateQuote, QuoteView, RouteView};
 use settlement::SettlementBatchView;
 use transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
@@ -46,6 +46,8 @@ pub trait Platform: Send + Sync {
         call: &Mutation,
         ask: CreateQuote,
     ) -> Result<Reply<QuoteView>, PortError>;
+    /// The ways that a transfer could take, the best first. Changes nothing.
+    async fn routes(&self, caller: &Caller, ask: CreateQuote) -> Result<Vec<RouteView>, PortError>;
     /// One quote.
     async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError>;
 

@@ -108,3 +108,24 @@ pub struct QuoteView {
     /// From then on it cannot be used (RFC 3339).
     pub expires_at: String,
 }
+
+/// A way that a transfer could take, with what it would cost.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RouteView {
+    /// From 0 to 100: the weighted sum of the parts.
+    #[schema(example = 93.5)]
+    pub score: f64,
+    /// From 0 to 1; 1 for the cheapest.
+    pub cost: f64,
+    /// From 0 to 1; 1 for the fastest.
+    pub speed: f64,
+    /// From 0 to 1; 1 when the providers have far more than is needed.
+    pub liquidity: f64,
+    /// From 0 to 1; the share of what was carried out of what was asked of them in the last hour.
+    pub reliability: f64,
+    /// How long it took lately, in milliseconds, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_ms: Option<u64>,
+    /// What it would cost now.
+    pub price: PriceView,
+}

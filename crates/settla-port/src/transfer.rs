@@ -1,6 +1,6 @@
 //! Transfers.
 
-use crate::quote::{AmountView, PriceView};
+use crate::quote::{AmountView, PriceView, RateView};
 use serde::{Deserialize, Serialize};
 use settla_domain::id::{BatchId, EventId, QuoteId, TransferId};
 use settla_domain::transfer::Settlement;
@@ -158,10 +158,67 @@ pub struct TransferView {
     /// Why it did not complete: a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// On-ramps that refused the order before another one took it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_orders: Vec<RefusedOrderView>,
+    /// Off-ramps that gave the tokens back before another one got them, or before they were sold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub returned_payouts: Vec<ReturnedPayoutView>,
+    /// How the stablecoin was sold back for a refund in the source currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale: Option<SaleView>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339.
     pub updated_at: String,
+}
+
+/// An on-ramp that refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusedOrderView {
+    /// The provider.
+    #[schema(example = "harbour")]
+    pub provider: String,
+    /// Why: a stable code.
+    #[schema(example = "declined")]
+    pub reason: String,
+}
+
+/// An off-ramp that did not pay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReturnedPayoutView {
+    /// The provider.
+    #[schema(example = "meridian")]
+    pub provider: String,
+    /// Why: a stable code.
+    #[schema(example = "declined")]
+    pub reason: String,
+    /// The transaction that had brought it the tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settlement_tx: Option<String>,
+    /// The transaction that brought them back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_tx: Option<String>,
+}
+
+/// A sale of the stablecoin for a refund. You have the whole debit back; the result of the exchange is the platform's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SaleView {
+    /// Who bought.
+    #[schema(example = "solano")]
+    pub provider: String,
+    /// At which rate.
+    pub rate: RateView,
+    /// What it brought in.
+    pub proceeds: AmountView,
+    /// Whether our bank has it.
+    pub paid: bool,
+    /// What the platform lost by it, or, if negative, gained, in the source currency.
+    #[schema(example = "1.27")]
+    pub fx_loss: String,
+    /// The transaction that brought the buyer the tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settlement_tx: Option<String>,
 }
 
 /// Which transfers to list. Empty lists all.

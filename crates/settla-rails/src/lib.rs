@@ -15,6 +15,7 @@ mod kept;
 pub mod off_ramp;
 mod offer;
 pub mod on_ramp;
+pub mod router;
 mod wire;
 
 pub use guard::CIRCUIT_OPEN_METRIC;

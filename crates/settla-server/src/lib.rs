@@ -7,6 +7,7 @@ pub mod clock;
 mod cursor;
 pub mod keyring;
 pub mod parties;
+pub mod route_facts;
 pub mod runner;
 mod usecase;
 mod view;

@@ -7,12 +7,13 @@ use settla_domain::posting::PostingCode;
 use settla_domain::quote::{Quote, QuoteTerms, SourcedRate};
 use settla_domain::tenant::TenantNo;
 use settla_domain::topup::Topup;
-use settla_domain::transfer::Transfer;
+use settla_domain::transfer::{RefusedOrder, ReturnedPayout, Sale, Transfer};
 use settla_domain::withdrawal::Withdrawal;
 use settla_port::ledger::{LedgerAccount, PostingView};
-use settla_port::quote::{PriceView, QuoteView, RateView};
-use settla_port::transfer::{BeneficiaryView, TransferView};
+use settla_port::quote::{PriceView, QuoteView, RateView, RouteView};
+use settla_port::transfer::{BeneficiaryView, RefusedOrderView, ReturnedPayoutView, SaleView, TransferView};
 use settla_port::treasury::{PositionView, TopupView, WithdrawalView};
+use settla_rails::router::{Scores, Way};
 use settla_store::read::PostingRow;
 
 fn rate(rate: &SourcedRate, base: Currency, quote: Currency) -> RateView {
@@ -44,6 +45,20 @@ fn price(terms: &QuoteTerms) -> PriceView {
         on_ramp: terms.route.on_ramp.clone(),
         chain: terms.route.chain.clone(),
         off_ramp: terms.route.off_ramp.clone(),
+    }
+}
+
+/// Scores to three digits: more would only seem exact.
+pub(crate) fn route(way: &Way, scores: &Scores) -> RouteView {
+    let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
+    RouteView {
+        score: rounded(scores.total),
+        cost: rounded(scores.cost),
+        speed: rounded(scores.speed),
+        liquidity: rounded(scores.liquidity),
+        reliability: rounded(scores.reliability),
+        expected_ms: scores.expected_ms.map(|ms| ms as u64),
+        price: price(&way.terms),
     }
 }
 
@@ -79,8 +94,37 @@ pub(crate) fn transfer(transfer: &Transfer) -> TransferView {
         payout_reference: progress.payout_reference.clone(),
         return_tx: progress.return_tx.clone(),
         failure: progress.failure.clone(),
+        refused_orders: progress.refused_orders.iter().map(refused_order).collect(),
+        returned_payouts: progress.returned_payouts.iter().map(returned_payout).collect(),
+        sale: progress.sale.as_ref().map(|s| sale(s, &transfer.terms)),
         created_at: transfer.created_at.to_rfc3339(),
         updated_at: transfer.updated_at.to_rfc3339(),
+    }
+}
+
+fn refused_order(order: &RefusedOrder) -> RefusedOrderView {
+    RefusedOrderView { provider: order.provider.clone(), reason: order.reason.clone() }
+}
+
+fn returned_payout(payout: &ReturnedPayout) -> ReturnedPayoutView {
+    ReturnedPayoutView {
+        provider: payout.provider.clone(),
+        reason: payout.reason.clone(),
+        settlement_tx: payout.settlement_tx.clone(),
+        return_tx: payout.return_tx.clone(),
+    }
+}
+
+fn sale(sale: &Sale, terms: &QuoteTerms) -> SaleView {
+    let loss = terms.source.minor - sale.proceeds.minor;
+    let sign = if loss < 0 { "-" } else { "" };
+    SaleView {
+        provider: sale.provider.clone(),
+        rate: rate(&sale.rate, terms.route.stablecoin, terms.source.currency),
+        proceeds: sale.proceeds.into(),
+        paid: sale.is_paid,
+        fx_loss: format!("{sign}{}", Money::new(terms.source.currency, loss.abs()).decimal()),
+        settlement_tx: sale.settlement_tx.clone(),
     }
 }
 

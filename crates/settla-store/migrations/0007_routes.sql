@@ -26,7 +26,6 @@ CREATE TABLE switched_off (
 );
 GRANT SELECT, INSERT, UPDATE (succeeded, failed, milliseconds), DELETE ON provider_minutes TO settla_worker;
 GRANT SELECT ON provider_minutes, switched_off TO settla_app;
-GRANT SELECT ON switched_off TO settla_worker;
 GRANT SELECT, INSERT, UPDATE (reason, by, at), DELETE ON switched_off TO settla_operator;
 GRANT SELECT ON provider_minutes, switched_off TO settla_auditor;
 RESET ROLE;

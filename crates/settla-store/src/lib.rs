@@ -13,6 +13,7 @@ pub mod outbox;
 mod pool;
 pub mod read;
 pub mod review;
+pub mod routes;
 mod row;
 pub mod set_aside;
 pub mod settlement;

@@ -4,7 +4,7 @@
 //! Findings need no fence: they are facts, and the engine applies each once.
 
 use crate::StoreError;
-use crate::row::{at, json, tenant, tenant_i32};
+use crate::row::{at, json, maybe_at, tenant, tenant_i32};
 use crate::set_aside;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::id::EffectId;
@@ -139,18 +139,38 @@ pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), S
     Ok(())
 }
 
-/// Where an effect belongs: its tenant, its subject and what is to be done.
-pub async fn find(
-    worker: &PgPool,
-    effects: &[EffectId],
-) -> Result<Vec<(EffectId, TenantNo, Uuid, Effect)>, StoreError> {
+/// Where an effect belongs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The effect.
+    pub id: EffectId,
+    /// Whose.
+    pub tenant: TenantNo,
+    /// The transfer or withdrawal it serves.
+    pub subject: Uuid,
+    /// What is to be done.
+    pub effect: Effect,
+    /// When it was first attempted, if it was.
+    pub first_attempt_at: Option<Timestamp>,
+}
+
+/// Where effects belong. Those that are not there are left out.
+pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
-    let rows = sqlx::query("SELECT id, tenant, subject, payload FROM outbox WHERE id = ANY ($1)")
+    let rows = sqlx::query("SELECT id, tenant, subject, payload, first_attempt_at FROM outbox WHERE id = ANY ($1)")
         .bind(ids)
         .fetch_all(worker)
         .await?;
     rows.iter()
-        .map(|r| Ok((EffectId(r.try_get("id")?), tenant(r)?, r.try_get("subject")?, json(r, "payload")?)))
+        .map(|r| {
+            Ok(Place {
+                id: EffectId(r.try_get("id")?),
+                tenant: tenant(r)?,
+                subject: r.try_get("subject")?,
+                effect: json(r, "payload")?,
+                first_attempt_at: maybe_at(r, "first_attempt_at")?,
+            })
+        })
         .collect()
 }
 

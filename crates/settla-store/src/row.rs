@@ -43,6 +43,12 @@ pub fn at(row: &PgRow, column: &'static str) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_datetime(at))
 }
 
+/// An instant from its column, if there is one.
+pub fn maybe_at(row: &PgRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<OffsetDateTime> = row.try_get(column)?;
+    Ok(at.map(Timestamp::from_datetime))
+}
+
 /// A JSON document from its column.
 pub fn json<T: DeserializeOwned>(row: &PgRow, column: &'static str) -> Result<T, StoreError> {
     let value: serde_json::Value = row.try_get(column)?;

@@ -7,7 +7,7 @@ use crate::account::AccountKind::{
 use crate::account::{AccountId, AccountKind};
 use crate::effect::{Effect, EffectKind, EffectOrder, EffectStatus};
 use crate::event::Event;
-use crate::finding::Finding;
+use crate::finding::{Finding, PROVIDER_OFF};
 use crate::id::{BatchId, TransferId, WithdrawalId};
 use crate::limit::Usage;
 use crate::posting::{Journal, PostingCode};
@@ -165,6 +165,7 @@ impl Step<'_> {
                     p.settlement_tx = Some(tx);
                 })
             }
+            Finding::Refused { reason } if reason == PROVIDER_OFF => self.settle_elsewhere(reason),
             Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
             _ => Decision::nothing(),
         }

@@ -9,7 +9,7 @@ use super::{Answer, Decision};
 use crate::account::AccountId;
 use crate::account::AccountKind::{Available, Bank, Exchange, Held, InTransit, OffRamp, Wallet};
 use crate::effect::{Effect, EffectKind, EffectStatus};
-use crate::finding::{Finding, SaleOffer};
+use crate::finding::{Finding, PROVIDER_OFF, SaleOffer};
 use crate::money::Money;
 use crate::posting::{Journal, PostingCode};
 use crate::rate::Rounding;
@@ -42,7 +42,7 @@ impl Step<'_> {
             provider: provider.to_owned(),
             reason: reason.to_owned(),
             settlement_tx: t.progress.settlement_tx.clone(),
-            return_tx: tx.to_owned(),
+            return_tx: Some(tx.to_owned()),
         };
         let begin_anew = |p: &mut Progress, returned: ReturnedPayout| {
             p.returned_payouts.push(returned);
@@ -82,6 +82,23 @@ impl Step<'_> {
         })
     }
 
+    /// The tokens never went to this leg's off-ramp and will not: it is switched off. Another one gets them; if there is
+    /// none, they wait for it.
+    pub(super) fn settle_elsewhere(&self, reason: &str) -> Decision {
+        let (t, leg) = (self.transfer, self.leg + 1);
+        let (Some(was), Some(next)) = (t.terms.off_ramp(self.leg), t.terms.off_ramp(leg)) else {
+            return Decision::nothing();
+        };
+        let was = ReturnedPayout {
+            provider: was.to_owned(),
+            reason: reason.to_owned(),
+            settlement_tx: None,
+            return_tx: None,
+        };
+        let settle = self.order(leg, self.settlement(leg, next));
+        self.next(TransferState::Settling, self.journal(), Some(settle), |p| p.returned_payouts.push(was))
+    }
+
     /// The tokens are on their way to whom they are sold.
     pub(super) fn settle_for_sale(&self, sale: &Sale) -> Decision {
         let t = self.transfer;
@@ -102,6 +119,12 @@ impl Step<'_> {
                 };
                 let sale = Sale { settlement_tx: Some(tx.clone()), ..sale.clone() };
                 self.next(TransferState::Refunding, journal, Some(self.order(0, sell)), |p| p.sale = Some(sale))
+            }
+            // The tokens have not left: without the buyer they are the tenant's.
+            Finding::Refused { reason } if reason == PROVIDER_OFF => {
+                journal.within(PostingCode::CreditStable, InTransit, Available, t.terms.bought);
+                journal.within(PostingCode::Release, Held, Available, t.terms.fee());
+                self.end(TransferState::Refunded, journal, |_| {})
             }
             Finding::Refused { reason } | Finding::Unresolved { reason } => self.under_review(journal, reason, |_| {}),
             _ => Decision::nothing(),

@@ -8,7 +8,7 @@ mod session;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use settla_port::rate_limit::RateClass;
@@ -29,6 +29,7 @@ pub(crate) struct Gate {
     pub(crate) access: Access,
     pub(crate) class: RateClass,
     pub(crate) query: &'static [Param],
+    pub(crate) mutates: bool,
 }
 
 /// Sheds what is too much and ends what takes too long. A mutation that is cut off here may still be carried out; its
@@ -77,14 +78,9 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
 async fn proceed(gate: &Gate, mut request: Request, next: Next) -> Result<Response, Problem> {
     let query = Query::strict(request.uri(), gate.query)?;
     request.extensions_mut().insert(query);
-    if matches!(gate.access, Access::Key(_)) && is_mutation(request.method()) {
+    if matches!(gate.access, Access::Key(_)) && gate.mutates {
         let key = IdempotencyKey::required(request.headers())?;
         request.extensions_mut().insert(key);
     }
     Ok(next.run(request).await)
-}
-
-/// Anything that is not a plain read counts as a change.
-pub(crate) fn is_mutation(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD)
 }

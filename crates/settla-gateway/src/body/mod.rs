@@ -50,6 +50,19 @@ impl<T: JsonBody> FromRequest<Arc<Shared>> for Call<T> {
     }
 }
 
+/// A question with a body. It changes nothing, so it needs no key.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: JsonBody> FromRequest<Arc<Shared>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let bytes = read(request, shared).await?;
+        Ok(Self(decode::json(&bytes)?))
+    }
+}
+
 /// A mutation without a body. An empty JSON object is let pass: some clients cannot send nothing.
 pub(crate) struct BareCall {
     pub(crate) mutation: Mutation,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::problems::{self, ErrorDoc};
 use super::schema::{Components, Content, header_reference};
-use crate::admission::{IDEMPOTENCY_KEY, is_mutation};
+use crate::admission::IDEMPOTENCY_KEY;
 use crate::endpoint::{Access, Endpoint};
 
 pub(super) fn describe(endpoint: &Endpoint, components: &mut Components) -> Value {
@@ -51,7 +51,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
         }));
     }
     match endpoint.access {
-        Access::Key(_) if is_mutation(&endpoint.method) => {
+        Access::Key(_) if endpoint.mutates => {
             let schema = json!({ "type": "string", "minLength": 1, "maxLength": 257 });
             let about = "New for each new request, the same for a repeat. Quoted or bare.";
             parameters.push(required("header", IDEMPOTENCY_KEY.as_str(), about, schema));
@@ -96,30 +96,31 @@ fn responses(endpoint: &Endpoint, components: &mut Components) -> Map<String, Va
     if path_parameters(endpoint.path).next().is_some() {
         add(&problems::NOT_FOUND);
     }
-    if is_mutation(&endpoint.method) {
+    if endpoint.mutates || endpoint.docs.takes.is_some() {
         add(&problems::BODY_TIMEOUT);
         add(&problems::BODY_TOO_LARGE);
-        if let Access::Key(_) = endpoint.access {
+        if let Access::Key(_) = endpoint.access
+            && endpoint.mutates
+        {
             add(&problems::CONFLICT);
         }
         if endpoint.docs.takes.is_some() {
             add(&problems::UNSUPPORTED_MEDIA_TYPE);
         }
     }
-    if matches!(endpoint.access, Access::Key(_)) && is_mutation(&endpoint.method) {
-        let codes: Vec<_> = endpoint.docs.refuses.iter().map(|refusal| format!("`{}`", refusal.code())).collect();
-        let more = if codes.is_empty() { String::new() } else { format!(", {}", codes.join(", ")) };
-        let about = format!("A business rule says no, and nothing has changed: `idempotency_conflict`{more}.");
+    let mutates = matches!(endpoint.access, Access::Key(_)) && endpoint.mutates;
+    if mutates || !endpoint.docs.refuses.is_empty() {
+        let own = mutates.then_some("idempotency_conflict");
+        let codes = own.into_iter().chain(endpoint.docs.refuses.iter().map(|refusal| refusal.code()));
+        let codes: Vec<_> = codes.map(|code| format!("`{code}`")).collect();
+        let about = format!("A business rule says no, and nothing has changed: {}.", codes.join(", "));
         responses.insert(problems::REFUSED.status.as_str().to_owned(), problems::REFUSED.response(&about));
     }
     if let Some((status, content)) = &endpoint.docs.gives {
         let mut headers = Map::new();
         headers.insert("x-request-id".into(), header_reference("RequestId"));
         // An answer without a body is the same the second time; there is nothing to tell apart.
-        if matches!(endpoint.access, Access::Key(_))
-            && is_mutation(&endpoint.method)
-            && !matches!(content, Content::Nothing)
-        {
+        if mutates && !matches!(content, Content::Nothing) {
             headers.insert("Idempotent-Replayed".into(), header_reference("IdempotentReplayed"));
         }
         if let Access::Key(_) = endpoint.access {

@@ -13,6 +13,9 @@ const UNAVAILABLE_RETRY_S: u32 = 5;
 /// After the price feed was found stale: feeds state prices every few seconds.
 const RATE_RETRY_S: u32 = 5;
 
+/// After no way was found: providers come back and liquidity is refilled within minutes.
+const ROUTE_RETRY_S: u32 = 30;
+
 impl From<PortError> for Problem {
     fn from(error: PortError) -> Self {
         match error {
@@ -50,6 +53,11 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::RateStale => {
             Problem::unavailable(refusal.code(), "No current exchange rate; try again in a moment.", RATE_RETRY_S)
         }
+        Refusal::RouteNotAvailable => Problem::unavailable(
+            refusal.code(),
+            "No provider can carry this at the moment; try again in a moment or a smaller amount.",
+            ROUTE_RETRY_S,
+        ),
         Refusal::NotCancellable => Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string()),
         _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string()),
     }

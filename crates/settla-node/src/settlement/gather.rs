@@ -1,10 +1,11 @@
 //! Putting what waits into batches.
 
 use super::{RoundError, SettlementConfig, SettlementDesk, manifest};
+use settla_domain::decide::Answer;
 use settla_domain::effect::Effect;
-use settla_domain::finding::Finding;
+use settla_domain::finding::{Finding, PROVIDER_OFF};
 use settla_domain::transfer;
-use settla_store::outbox::Claim;
+use settla_store::outbox::{self, Claim};
 use settla_store::settlement::{self, ClosedBy, Lane, Member, Waiting};
 use std::time::Duration;
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use uuid::Uuid;
 const MEMBERS_MAX: i64 = 1_000;
 /// Most effects looked at before any is taken.
 const LOOKED_AT_MAX: i64 = 2 * MEMBERS_MAX;
+/// A member that nobody else can take is looked at again after this.
+const TURNED_AWAY_MS: i64 = 5_000;
 /// A member whose batches keep failing goes to people after this many.
 const BATCHES_MAX: i32 = 3;
 
@@ -34,6 +37,9 @@ impl SettlementDesk {
 
     async fn gather_lane(&mut self, waiting: &Waiting, closed_by: Option<ClosedBy>) -> Result<(), RoundError> {
         let node = &self.node;
+        if !crate::provider::is_on(node, &waiting.provider).await {
+            return self.turn_away(waiting).await;
+        }
         if waiting.chain != node.chain.name || waiting.currency != node.chain.currency {
             return Err(RoundError::Stored("no such chain or stablecoin is configured"));
         }
@@ -60,6 +66,24 @@ impl SettlementDesk {
             let finding = Finding::Unresolved { reason: "settlement_reverted".to_owned() };
             if let Err(error) = self.node.report(tenant, subject, effect, finding).await {
                 tracing::warn!(%error, %effect, "a finding was not taken");
+            }
+        }
+        Ok(())
+    }
+
+    /// The off-ramp is switched off and no tokens have gone to it: each member may go to another one, or waits.
+    async fn turn_away(&self, waiting: &Waiting) -> Result<(), RoundError> {
+        let gathering = settlement::gather(&self.node.store.worker, waiting, MEMBERS_MAX).await?;
+        let claims = gathering.claims.clone();
+        gathering.commit().await?;
+        for claim in &claims {
+            let finding = Finding::Refused { reason: PROVIDER_OFF.to_owned() };
+            match self.node.report(claim.tenant, claim.subject, claim.id, finding).await {
+                Ok(Answer::Nothing | Answer::Contradicts) => {
+                    outbox::postpone(&self.node.store.worker, &[(claim, TURNED_AWAY_MS)]).await?;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, effect = %claim.id, "a finding was not taken"),
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{RoundError, SettlementDesk, manifest, tx_hash};
 use futures_util::future::join_all;
+use settla_domain::effect::EffectKind;
 use settla_domain::finding::Finding;
 use settla_domain::id::BatchId;
 use settla_rails::on_ramp::TokenBatch;
@@ -25,6 +26,8 @@ impl SettlementDesk {
         }
         let told = join_all(telling).await;
         if told.iter().all(Result::is_ok) {
+            let times = i64::try_from(members.len()).unwrap_or(0);
+            node.measures.succeeded(&batch.lane.chain, EffectKind::Settle, times, batch.age_ms);
             settlement::done(&node.store.worker, batch.batch).await?;
         }
         Ok(())

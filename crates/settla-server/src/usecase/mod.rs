@@ -7,6 +7,7 @@ mod inbound;
 mod ledger;
 mod quote;
 mod readiness;
+mod route;
 mod settlement;
 mod transfer;
 mod treasury;
@@ -14,6 +15,7 @@ mod webhook;
 
 use crate::cursor::Cursors;
 use crate::keyring::Keyring;
+use crate::route_facts::RouteFacts;
 use crate::runner::{Decided, Envelope, Runner, RunnerError};
 use async_trait::async_trait;
 use hmac::{Hmac, Mac};
@@ -24,13 +26,15 @@ use settla_port::caller::{Caller, Me, Mutation, Reply};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
-use settla_port::quote::{CreateQuote, QuoteView};
+use settla_port::quote::{CreateQuote, QuoteView, RouteView};
 use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
 use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
 use settla_port::{Dependency, Platform};
 use settla_rails::fx::FxFeed;
+use settla_rails::off_ramp::OffRamp;
+use settla_rails::on_ramp::OnRamp;
 use settla_store::batch::SealedParties;
 use settla_store::{Store, StoreError};
 use settla_vault::{ApiKey, Environment, KeyHasher, WebhookSecret};
@@ -51,15 +55,15 @@ pub enum WebhookRules {
     AnyAddress,
 }
 
-/// Which way transfers take.
-#[derive(Debug, Clone)]
+/// Which ways transfers can take.
+#[derive(Clone)]
 pub struct Corridors {
-    /// On-ramp provider.
-    pub on_ramp: String,
-    /// Off-ramp provider.
-    pub off_ramp: String,
-    /// Chain, CAIP-2.
-    pub chain: String,
+    /// On-ramps.
+    pub on_ramps: Vec<Arc<dyn OnRamp>>,
+    /// Off-ramps.
+    pub off_ramps: Vec<Arc<dyn OffRamp>>,
+    /// Chains, CAIP-2.
+    pub chains: Vec<String>,
     /// Currencies that can be paid in.
     pub sources: Vec<Currency>,
     /// Stablecoins that can carry.
@@ -99,6 +103,7 @@ pub struct Server {
     runner: Runner,
     keyring: Arc<Keyring>,
     fx: Arc<dyn FxFeed>,
+    facts: Arc<RouteFacts>,
     probes: Vec<(&'static str, Arc<dyn Probe>)>,
     cursors: Cursors,
     inbound: inbound::Inbound,
@@ -112,11 +117,12 @@ impl Server {
         runner: Runner,
         keyring: Arc<Keyring>,
         fx: Arc<dyn FxFeed>,
+        facts: Arc<RouteFacts>,
         probes: Vec<(&'static str, Arc<dyn Probe>)>,
     ) -> Self {
         let cursors = Cursors::new(config.cursor_key);
         let inbound = inbound::Inbound::start(store.clone());
-        Self { config, store, runner, keyring, fx, probes, cursors, inbound }
+        Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound }
     }
 
     /// Resolves when a provider's event has been kept: the inbox has work.
@@ -204,6 +210,9 @@ impl Platform for Server {
         ask: CreateQuote,
     ) -> Result<Reply<QuoteView>, PortError> {
         quote::create(self, caller, call, ask).await
+    }
+    async fn routes(&self, caller: &Caller, ask: CreateQuote) -> Result<Vec<RouteView>, PortError> {
+        route::list(self, caller, &ask).await
     }
     async fn quote(&self, caller: &Caller, id: QuoteId) -> Result<QuoteView, PortError> {
         quote::get(self, caller, id).await

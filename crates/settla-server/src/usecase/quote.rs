@@ -1,12 +1,12 @@
 //! Quotes.
 
-use super::{Server, from_store};
+use super::{Server, from_store, route};
 use crate::clock::now;
 use crate::view;
 use settla_domain::decide::{Answer, Command};
 use settla_domain::id::QuoteId;
 use settla_domain::money::{Currency, Money, MoneyError};
-use settla_domain::quote::{AmountSide, PriceRequest, Quote, Route, SourcedRate, price};
+use settla_domain::quote::Quote;
 use settla_domain::refusal::Refusal;
 use settla_port::caller::{Caller, Mutation, Reply};
 use settla_port::error::PortError;
@@ -34,16 +34,16 @@ pub(super) async fn create(
 
 /// A new quote, not yet kept.
 async fn priced(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Quote, PortError> {
-    let request = request(server, ask).await?;
     let profile = read::profile(&server.store.app, caller.tenant())
         .await
         .map_err(from_store)?
         .ok_or(PortError::Unauthenticated)?;
+    let terms = route::best(server, &profile.terms, ask).await?;
     let now = now();
     Ok(Quote {
         id: QuoteId(Uuid::now_v7()),
         tenant: caller.tenant(),
-        terms: price(&request, &profile.terms, now)?,
+        terms,
         created_at: now,
         expires_at: now.plus_ms(server.config.quote_lifetime_ms),
         used: false,
@@ -69,60 +69,6 @@ async fn first_answer(
             (None, None) => Err(PortError::Internal),
         },
     }
-}
-
-/// Reads the request and finds its rates.
-async fn request(server: &Server, ask: &CreateQuote) -> Result<PriceRequest, PortError> {
-    let corridors = &server.config.corridors;
-    let source = offered(&ask.source_currency, &corridors.sources, "source_currency")?;
-    let destination = offered(&ask.destination_currency, &corridors.destinations, "destination_currency")?;
-    let stablecoin = offered(ask.stablecoin.as_deref().unwrap_or("USDC"), &corridors.stablecoins, "stablecoin")?;
-    if source == destination {
-        return Err(Refusal::CorridorNotOffered.into());
-    }
-    let (side, amount) = match (&ask.source_amount, &ask.destination_amount) {
-        (Some(text), None) => (AmountSide::Source, amount(source, text, "source_amount")?),
-        (None, Some(text)) => (AmountSide::Destination, amount(destination, text, "destination_amount")?),
-        _ => {
-            let message = "give exactly one of source_amount and destination_amount".to_owned();
-            return Err(PortError::Invalid { field: "source_amount", code: "one_amount", message });
-        }
-    };
-    Ok(PriceRequest {
-        side,
-        amount,
-        source,
-        destination,
-        route: Route {
-            on_ramp: corridors.on_ramp.clone(),
-            stablecoin,
-            chain: corridors.chain.clone(),
-            off_ramp: corridors.off_ramp.clone(),
-        },
-        rate_on: rate(server, source, stablecoin).await?,
-        rate_off: rate(server, stablecoin, destination).await?,
-        rate_age_ms_max: server.config.rate_age_ms_max,
-    })
-}
-
-async fn rate(server: &Server, base: Currency, quote: Currency) -> Result<SourcedRate, PortError> {
-    match server.fx.rate(base, quote).await {
-        Ok(Some(rate)) => Ok(rate),
-        Ok(None) => Err(Refusal::CorridorNotOffered.into()),
-        Err(error) => {
-            tracing::warn!(%error, "no rates");
-            Err(Refusal::RateStale.into())
-        }
-    }
-}
-
-fn offered(code: &str, offered: &[Currency], field: &'static str) -> Result<Currency, PortError> {
-    let currency: Currency = code.parse().map_err(|_| PortError::Invalid {
-        field,
-        code: "unknown_currency",
-        message: "not a currency code that we know".to_owned(),
-    })?;
-    if offered.contains(&currency) { Ok(currency) } else { Err(Refusal::CorridorNotOffered.into()) }
 }
 
 /// An amount of a request.

@@ -128,9 +128,9 @@ async fn every_command_is_answered_again_as_it_was_the_first_time() {
     let report = Report { tenant, subject: paid.id.0, effect, finding: Finding::PaymentExecuted };
     assert_eq!(ground.answer(tenant, Command::Report(report)).await, Answer::Applied);
     let Answer::Topup(announced) = first["topup"].clone().unwrap().answer else { panic!() };
-    let Command::BankCredit { id, mut credit } = funding(tenant, 500)[1].clone() else { panic!() };
+    let Command::BankCredit { id, mut credit, .. } = funding(tenant, 500)[1].clone() else { panic!() };
     credit.reference = announced.reference;
-    assert_eq!(ground.answer(tenant, Command::BankCredit { id, credit }).await, Answer::Applied);
+    assert_eq!(ground.answer(tenant, Command::BankCredit { id, credit, sale_of: None }).await, Answer::Applied);
 
     let before = rows(&ground).await;
     for kind in order {
@@ -212,9 +212,9 @@ async fn sixty_four_duplicates_are_one_transfer() {
 
 /// A credit whose reference nobody has announced.
 fn stray_credit() -> Command {
-    let [_, Command::BankCredit { id, mut credit }] = funding(TenantNo(1), 500) else { panic!() };
+    let [_, Command::BankCredit { id, mut credit, .. }] = funding(TenantNo(1), 500) else { panic!() };
     credit.reference = "happy birthday".to_owned();
-    Command::BankCredit { id, credit }
+    Command::BankCredit { id, credit, sale_of: None }
 }
 
 #[tokio::test]

@@ -65,6 +65,8 @@ pub struct Settlement {
     pub nonce: Option<i64>,
     /// The transaction that counts: the one signed last, then the one in a block at depth.
     pub tx_hash: Option<String>,
+    /// How long ago it was closed.
+    pub age_ms: i64,
 }
 
 /// A signed transaction of a batch.
@@ -86,7 +88,8 @@ pub struct SignedTransaction {
 /// of them are not in the way of those that are to be signed.
 pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
     let rows = sqlx::query(
-        "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY status ORDER BY created_at) AS place FROM settlements
+        "SELECT *, (extract(epoch FROM now() - created_at) * 1000)::bigint AS age_ms
+         FROM (SELECT *, row_number() OVER (PARTITION BY status ORDER BY created_at) AS place FROM settlements
                         WHERE status NOT IN ('done', 'failed')) o WHERE place <= $1 ORDER BY created_at",
     )
     .bind(limit)
@@ -97,11 +100,13 @@ pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreE
 
 /// Batches that are done and whose block may still be lost to a reorganisation, oldest first.
 pub async fn not_final(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
-    let rows =
-        sqlx::query("SELECT * FROM settlements WHERE status = 'done' AND NOT final ORDER BY updated_at LIMIT $1")
-            .bind(limit)
-            .fetch_all(worker)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT *, (extract(epoch FROM now() - created_at) * 1000)::bigint AS age_ms
+             FROM settlements WHERE status = 'done' AND NOT final ORDER BY updated_at LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(worker)
+    .await?;
     rows.iter().map(settlement).collect()
 }
 
@@ -118,6 +123,7 @@ fn settlement(row: &PgRow) -> Result<Settlement, StoreError> {
         status: row.try_get("status")?,
         nonce: row.try_get("nonce")?,
         tx_hash: row.try_get("tx_hash")?,
+        age_ms: row.try_get("age_ms")?,
     })
 }
 

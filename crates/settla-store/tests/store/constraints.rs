@@ -197,9 +197,9 @@ async fn a_bank_entry_is_applied_once() {
     apply(&store, tenant, &[topup.clone(), credit.clone()]).await;
     assert_eq!(inbox::topup_owner(&store.worker, &announced.reference).await.unwrap(), Some(tenant));
     assert_eq!(apply(&store, tenant, &[credit]).await, [Answer::Nothing]);
-    let [_, Command::BankCredit { id, mut credit }] = funding(tenant, 500) else { panic!() };
+    let [_, Command::BankCredit { id, mut credit, .. }] = funding(tenant, 500) else { panic!() };
     credit.reference = "happy birthday".to_owned();
-    let stray = [Command::BankCredit { id, credit }];
+    let stray = [Command::BankCredit { id, credit, sale_of: None }];
     assert_eq!(apply(&store, TenantNo::PLATFORM, &stray).await, [Answer::Applied]);
     assert_eq!(apply(&store, TenantNo::PLATFORM, &stray).await, [Answer::Nothing]);
     assert_books(&store).await;

@@ -73,7 +73,7 @@ pub async fn settle(store: &Store) -> (Uuid, Vec<Member>) {
     let members: Vec<Member> = gathering
         .claims
         .iter()
-        .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: amount(&c.effect) })
+        .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: amount(&c.effect), payout: c.id })
         .collect();
     let batch = Uuid::now_v7();
     gathering.close(batch, &lane(), ClosedBy::Window, &members, &[7; 32]).await.unwrap();

@@ -13,6 +13,7 @@ mod migrations;
 mod outbox;
 mod reads;
 mod review;
+mod routes;
 mod set_aside;
 mod settlement;
 mod webhook;

@@ -10,7 +10,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
 use settla_store::Store;
 use settla_store::batch::Outcome;
-use settla_store::outbox::{self, Claim};
+use settla_store::outbox::{self, Claim, Place};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -151,8 +151,10 @@ async fn news_brings_an_enquiry_forward_unless_somebody_is_at_it() {
     let accepted = Command::Report(findings_to_completion(&transfers[0])[0].clone());
     assert_eq!(apply(&store, tenant, &[accepted]).await, [Answer::Applied]);
     let found = outbox::find(&store.worker, &[effect, settla_domain::id::EffectId(Uuid::now_v7())]).await.unwrap();
-    assert!(matches!(&found[..], [(id, of, subject, Effect::OnRamp { .. })]
-        if *id == effect && *of == tenant && *subject == transfers[0].id.0));
+    assert!(
+        matches!(&found[..], [Place { id, tenant: of, subject, effect: Effect::OnRamp { .. }, first_attempt_at: None }]
+        if *id == effect && *of == tenant && *subject == transfers[0].id.0)
+    );
     assert!(claim(&store, LONG_MS).await.is_empty(), "asked about too early");
     outbox::hasten(&store.worker, &[effect]).await.unwrap();
     let claims = claim(&store, LONG_MS).await;

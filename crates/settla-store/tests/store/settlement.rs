@@ -131,7 +131,7 @@ async fn a_member_is_in_one_live_batch() {
     let members: Vec<Member> = gathering
         .claims
         .iter()
-        .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: 1 })
+        .map(|c| Member { effect: c.id, tenant: c.tenant, subject: c.subject, amount: 1, payout: c.id })
         .collect();
     gathering.close(Uuid::now_v7(), &lane(), ClosedBy::Window, &members, &[]).await.unwrap();
     let twice = gathering.close(Uuid::now_v7(), &lane(), ClosedBy::Alone, &members[..1], &[]).await;

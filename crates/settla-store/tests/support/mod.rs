@@ -11,7 +11,7 @@ use settla_domain::finding::Finding;
 use settla_domain::id::{BatchId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId};
 use settla_domain::limit::Limits;
 use settla_domain::money::{Currency, Money};
-use settla_domain::quote::{AmountSide, PriceRequest, Quote, Route, SourcedRate, price};
+use settla_domain::quote::{AmountSide, Fallbacks, PriceRequest, Quote, Route, SourcedRate, price};
 use settla_domain::tenant::{TenantNo, TenantStatus, TenantTerms};
 use settla_domain::time::Timestamp;
 use settla_domain::topup::{BankCredit, Topup, reference_for};
@@ -70,6 +70,7 @@ pub fn quote(tenant: TenantNo, source_minor: i128) -> Quote {
         source: Currency::GBP,
         destination: Currency::NGN,
         route,
+        fallbacks: Fallbacks::default(),
         rate_on: rate("1.2731"),
         rate_off: rate("1543.77"),
         rate_age_ms_max: 5_000,
@@ -106,7 +107,7 @@ pub fn funding(tenant: TenantNo, minor: i128) -> [Command; 2] {
     let topup =
         Topup { id, tenant, expected: pence(minor), credited: 0, reference: reference.clone(), created_at: now() };
     let credit = BankCredit { entry_id: format!("entry-{}", id.0), reference, amount: pence(minor) };
-    [Command::CreateTopup(topup), Command::BankCredit { id: Uuid::now_v7(), credit }]
+    [Command::CreateTopup(topup), Command::BankCredit { id: Uuid::now_v7(), credit, sale_of: None }]
 }
 
 /// A wish to withdraw so many pence.

@@ -12,7 +12,7 @@ use settla_port::caller::{Caller, Me, Mutation, Reply, Scope};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
-use settla_port::quote::{CreateQuote, QuoteView};
+use settla_port::quote::{CreateQuote, QuoteView, RouteView};
 use settla_port::rate_limit::RateLimits;
 use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
@@ -161,6 +161,11 @@ impl Platform for Fake {
     async fn create_quote(&self, _: &Caller, call: &Mutation, ask: CreateQuote) -> Port<Reply<QuoteView>> {
         self.enter("create_quote", (call, ask)).await?;
         self.reply(views::quote())
+    }
+
+    async fn routes(&self, _: &Caller, ask: CreateQuote) -> Port<Vec<RouteView>> {
+        self.enter("routes", ask).await?;
+        Ok(vec![settla_gateway::sample::route()])
     }
 
     async fn quote(&self, _: &Caller, id: QuoteId) -> Port<QuoteView> {

@@ -1,6 +1,7 @@
 mod ledger;
 mod me;
 mod quotes;
+mod routes;
 mod settlement_batches;
 mod transfers;
 mod treasury;

@@ -9,6 +9,7 @@ use settla_devkit::probe::json_rpc;
 use settla_devkit::{Anvil, AnvilSettings, TestDatabase};
 use settla_domain::decide::{Answer, Command, CreateTransfer};
 use settla_domain::money::Currency;
+use settla_domain::quote::Quote;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::{Settlement as Mode, Transfer, TransferState};
 use settla_evm::devkeys::DevKey;
@@ -21,6 +22,7 @@ use settla_rails::off_ramp::{OffRamp, Payout, PayoutState};
 use settla_rails::on_ramp::TokenBatch;
 use settla_rails::{Enquired, Offer, ProviderTerms, RailError, Started};
 use settla_server::keyring::Keyring;
+use settla_server::route_facts::RouteFacts;
 use settla_server::runner::{Envelope, Runner};
 use settla_store::{Store, read};
 use settla_vault::{MasterKey, Secret};
@@ -92,6 +94,8 @@ pub struct Ground {
     pub issuer: DevKey,
     pub wallet: Address,
     pub off_ramp: Arc<Listener>,
+    /// One more, for what the first one does not get.
+    pub other: Arc<Listener>,
     pub tenant: TenantNo,
     runner: Runner,
     anvil: Anvil,
@@ -130,7 +134,7 @@ impl Ground {
 
         let runner = Runner::start(store.clone());
         let tenant = tenant(&store, "acme").await;
-        let off_ramp = Arc::new(Listener::default());
+        let (off_ramp, other) = (Arc::new(Listener::default()), Arc::new(Listener::default()));
         let nobody = Endpoint {
             name: "bank".to_owned(),
             base_url: "http://127.0.0.1:1".to_owned(),
@@ -149,17 +153,21 @@ impl Ground {
             runner: runner.clone(),
             keyring: Arc::new(Keyring::new(Arc::new(MasterKey::from_bytes([7; 32])), store.clone())),
             on_ramps: HashMap::new(),
-            off_ramps: HashMap::from([("meridian".to_owned(), off_ramp.clone() as Arc<dyn OffRamp>)]),
+            off_ramps: HashMap::from([
+                ("meridian".to_owned(), off_ramp.clone() as Arc<dyn OffRamp>),
+                ("solano".to_owned(), other.clone()),
+            ]),
             bank: Arc::new(HttpBank::new(Http::new(nobody).unwrap(), "ours")),
             chain: Arc::new(chain),
             wallet,
             inbound_bell: Arc::new(Notify::new()),
+            facts: Arc::new(RouteFacts::new(store.clone())),
             config: NodeConfig { settlement, ..NodeConfig::default() },
         });
         let desk = SettlementDesk { node, signer: Arc::new(signer), sent: HashMap::new(), watched_at: None };
         let _folder = folder;
         let ground =
-            Self { desk, store, rpc, token, issuer, wallet, off_ramp, tenant, runner, anvil, database, _folder };
+            Self { desk, store, rpc, token, issuer, wallet, off_ramp, other, tenant, runner, anvil, database, _folder };
         for command in funding(tenant, 100_000_000) {
             ground.submit(command).await;
         }
@@ -174,7 +182,17 @@ impl Ground {
 
     /// A transfer whose tokens are ours and are to go to the off-ramp.
     pub async fn settling(&self, mode: Mode) -> Transfer {
-        let quote = quote(self.tenant, 10_000);
+        self.settling_from(quote(self.tenant, 10_000), mode).await
+    }
+
+    /// The same, of a quote with one more off-ramp.
+    pub async fn settling_with_fallback(&self, off_ramp: &str) -> Transfer {
+        let mut quote = quote(self.tenant, 10_000);
+        quote.terms.fallbacks.off_ramps.push(off_ramp.to_owned());
+        self.settling_from(quote, Mode::Batched).await
+    }
+
+    async fn settling_from(&self, quote: Quote, mode: Mode) -> Transfer {
         self.submit(Command::CreateQuote(quote.clone())).await;
         let wish = CreateTransfer { settlement: mode, ..create(&quote) };
         let Answer::Transfer(transfer) = self.submit(Command::CreateTransfer(wish)).await else {
@@ -207,6 +225,18 @@ impl Ground {
             self.mine(1).await;
         }
         self.round().await;
+    }
+
+    /// Rounds with a block after each until the transfer's tokens are at an off-ramp.
+    pub async fn until_settled(&mut self, transfer: &Transfer) {
+        for _ in 0..100 {
+            if self.state(transfer).await == TransferState::OffRamping {
+                return;
+            }
+            self.rounds(1).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("never settled");
     }
 
     pub async fn mine(&self, blocks: u64) {

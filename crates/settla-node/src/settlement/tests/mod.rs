@@ -4,6 +4,7 @@ mod batches;
 mod chain;
 mod ground;
 mod reorgs;
+mod switched_off;
 
 #[path = "../../../../settla-store/tests/support/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of other crates; each uses its part")]

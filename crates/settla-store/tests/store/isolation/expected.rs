@@ -57,6 +57,10 @@ postings
     runner   own: insert
     app      own: select
     auditor  all: select
+provider_minutes
+    app      : select
+    worker   : select insert update(failed,milliseconds,succeeded) delete
+    auditor  : select
 provider_events
     worker   : select insert update(attempts,next_at,processed)
     auditor  : select
@@ -84,6 +88,10 @@ shared_facts
     auditor  : select
 statement_lines_set_aside
     worker   : select insert update(replay,resolved_at)
+    auditor  : select
+switched_off
+    app      : select
+    operator : select insert update(at,by,reason) delete
     auditor  : select
 tenant_locks
     runner   own: select update(event_sequence)
