@@ -1,6 +1,7 @@
 //! How a sandbox is set up.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
@@ -8,30 +9,27 @@ use std::{
 
 use settla_evm::Address;
 
-use crate::{error::SandboxError, magic::Script};
+use crate::{error::SandboxError, magic::Script, provider::ProviderSettings};
 
-/// Ports of the four servers; 0 takes a free one.
+/// Longest delay that can be asked for: a day.
+pub(crate) const DELAY_MS_MAX: u64 = 86_400_000;
+/// Most providers of one sandbox.
+const PROVIDERS_MAX: usize = 16;
+
+/// Ports of bank and feed; 0 takes a free one. Each provider has its own in its settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
     /// The bank.
     pub bank: u16,
-    /// The on-ramp.
-    pub onramp: u16,
-    /// The off-ramp.
-    pub offramp: u16,
     /// The FX feed.
     pub fx: u16,
 }
 
-/// The bearer keys that the servers ask for.
+/// The bearer keys that bank and feed ask for. Each provider has its own in its settings.
 #[derive(Clone)]
 pub struct Keys {
     /// The bank's.
     pub bank: String,
-    /// The on-ramp's.
-    pub onramp: String,
-    /// The off-ramp's.
-    pub offramp: String,
     /// The FX feed's.
     pub fx: String,
 }
@@ -45,7 +43,7 @@ impl fmt::Debug for Keys {
 /// Fills the wallets on a local chain with its well-known key. Never for a chain that anybody else uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Funder {
-    /// Tokens minted to the on-ramp's treasury when it has none.
+    /// Tokens minted to each on-ramp's treasury when it has none.
     pub treasury_tokens: u128,
     /// Wei given to each wallet that has less than a tenth of it.
     pub gas_wei: u128,
@@ -67,8 +65,10 @@ pub struct SandboxConfig {
     pub ip: IpAddr,
     /// The ports.
     pub ports: Ports,
-    /// The servers' keys.
+    /// Keys of bank and feed.
     pub keys: Keys,
+    /// The on-ramps and off-ramps.
+    pub providers: Vec<ProviderSettings>,
     /// A node of the chain.
     pub rpc_url: String,
     /// The chain that the node must serve.
@@ -79,10 +79,9 @@ pub struct SandboxConfig {
     pub depth: u64,
     /// Fills the wallets at start, on a local chain.
     pub funder: Option<Funder>,
-    /// Median time that an order, payout or payment takes; each takes 0.5 to 2 times as long, by its id.
+    /// Median time that a payment takes, and an order or payout at a provider of 100 per cent; each takes 0.5 to 2 times
+    /// as long, by its id.
     pub latency_ms: u64,
-    /// So many of a thousand starts are carried out but never answered.
-    pub unknown_permille: u16,
     /// How long a slow order (magic digit 2) takes.
     pub slow_ms: u64,
     /// How late an answer (magic digit 5) comes.
@@ -90,48 +89,56 @@ pub struct SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// Defaults for everything but the chain: free ports on the loopback address, 300 ms, nothing unknown.
+    /// Defaults for everything but the chain and the providers: free ports on the loopback address, 300 ms.
     #[must_use]
-    pub fn new(dir: PathBuf, keys: Keys, rpc_url: String, chain_id: u64, token: Address) -> Self {
+    pub fn new(
+        dir: PathBuf,
+        keys: Keys,
+        providers: Vec<ProviderSettings>,
+        rpc_url: String,
+        chain_id: u64,
+        token: Address,
+    ) -> Self {
         Self {
             dir,
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports::default(),
             keys,
+            providers,
             rpc_url,
             chain_id,
             token,
             depth: 1,
             funder: None,
             latency_ms: 300,
-            unknown_permille: 0,
             slow_ms: 15_000,
             late_ms: 15_000,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
-        let keys = [&self.keys.bank, &self.keys.onramp, &self.keys.offramp, &self.keys.fx];
+        let mut keys = [&self.keys.bank, &self.keys.fx].into_iter().chain(self.providers.iter().map(|one| &one.key));
         // A bearer token that a header cannot carry, or none at all, would lock everybody in or out.
-        if keys.iter().any(|key| key.len() < 8 || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
+        if keys.any(|key| key.len() < 8 || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(SandboxError::Setting { name: "keys", reason: "at least 8 visible ASCII characters each" });
         }
-        if self.unknown_permille > 1_000 {
-            return Err(SandboxError::Setting { name: "unknown_permille", reason: "at most 1000" });
+        if self.providers.len() > PROVIDERS_MAX {
+            return Err(SandboxError::Setting { name: "providers", reason: "at most 16" });
         }
-        const DAY_MS: u64 = 86_400_000;
-        if [self.latency_ms, self.slow_ms, self.late_ms].iter().any(|delay_ms| *delay_ms > DAY_MS) {
+        let mut names = HashSet::new();
+        for provider in &self.providers {
+            provider.check()?;
+            if !names.insert(&provider.name) {
+                return Err(SandboxError::Setting { name: "providers", reason: "each name once" });
+            }
+        }
+        if [self.latency_ms, self.slow_ms, self.late_ms].iter().any(|delay_ms| *delay_ms > DELAY_MS_MAX) {
             return Err(SandboxError::Setting { name: "latency_ms, slow_ms, late_ms", reason: "at most a day" });
         }
         Ok(())
     }
 
     pub(crate) fn script(&self) -> Script {
-        Script {
-            latency_ms: self.latency_ms,
-            slow_ms: self.slow_ms,
-            late_ms: self.late_ms,
-            unknown_permille: self.unknown_permille,
-        }
+        Script { latency_ms: self.latency_ms, slow_ms: self.slow_ms, late_ms: self.late_ms, unknown_permille: 0 }
     }
 }

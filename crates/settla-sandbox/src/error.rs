@@ -63,7 +63,7 @@ pub enum SandboxError {
     #[error("wallet {wallet}: {source}")]
     Signer {
         /// Which wallet.
-        wallet: &'static str,
+        wallet: String,
         /// What the signer said.
         source: settla_evm::SignerError,
     },

@@ -1,4 +1,4 @@
-//! The outside world, for demo and tests: a bank, an on-ramp, an off-ramp and an FX feed as four real HTTP servers.
+//! The outside world, for demo and tests: a bank, on-ramps, off-ramps and an FX feed, each a real HTTP server.
 //!
 //! **For:** whatever settles real money against banks and providers can be run against these instead, over the same
 //! kind of wire: its own storage and books a server, idempotency keys, signed webhooks, tokens on a real chain, and
@@ -16,6 +16,7 @@ mod book;
 mod chain;
 mod clock;
 mod config;
+mod control;
 mod error;
 mod fx;
 mod http;
@@ -24,6 +25,7 @@ mod magic;
 mod money;
 mod offramp;
 mod onramp;
+mod provider;
 mod sandbox;
 mod schedule;
 mod setup;
@@ -32,4 +34,5 @@ mod webhook;
 
 pub use config::{Funder, Keys, Ports, SandboxConfig};
 pub use error::{SandboxError, StoreError};
-pub use sandbox::{Running, Sandbox};
+pub use provider::{ProviderSettings, Side};
+pub use sandbox::{Running, RunningProvider, Sandbox};

@@ -104,6 +104,16 @@ impl Totals {
         *total = total.saturating_add(money.amount.0);
     }
 
+    /// Takes away what was added.
+    pub(crate) fn remove(&mut self, money: Money) {
+        let total = self.0.entry(money.currency).or_default();
+        *total = total.saturating_sub(money.amount.0);
+    }
+
+    pub(crate) fn get(&self, currency: Currency) -> u128 {
+        self.0.get(&currency).copied().unwrap_or(0)
+    }
+
     pub(crate) fn to_list(&self) -> Vec<Money> {
         self.0.iter().map(|(currency, amount)| Money::new(*currency, *amount)).collect()
     }
@@ -149,5 +159,7 @@ mod tests {
         totals.add(Money::new(Currency::Ngn, 7));
         totals.add(Money::new(Currency::Gbp, 6));
         assert_eq!(totals.to_list(), [Money::new(Currency::Gbp, 11), Money::new(Currency::Ngn, 7)]);
+        totals.remove(Money::new(Currency::Gbp, 5));
+        assert_eq!([Currency::Gbp, Currency::Ngn, Currency::Eur].map(|one| totals.get(one)), [6, 7, 0]);
     }
 }

@@ -71,7 +71,7 @@ struct Endpoint {
 pub(crate) struct Announcer {
     client: reqwest::Client,
     master: Arc<MasterKey>,
-    label: &'static str,
+    label: Arc<str>,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
     sends: Semaphore,
     room: Arc<Semaphore>,
@@ -93,7 +93,7 @@ pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 impl Announcer {
-    pub(crate) fn new(client: reqwest::Client, master: Arc<MasterKey>, label: &'static str, stop: Stop) -> Arc<Self> {
+    pub(crate) fn new(client: reqwest::Client, master: Arc<MasterKey>, label: Arc<str>, stop: Stop) -> Arc<Self> {
         Arc::new(Self {
             client,
             master,
@@ -111,7 +111,10 @@ impl Announcer {
         let refused = |detail: String| Problem::unprocessable("invalid_webhook_endpoint", detail);
         let secret = WebhookSecret::parse(&registration.secret).map_err(|error| refused(error.to_string()))?;
         let url = parse_url(&registration.url).ok_or_else(|| refused("The URL must be http or https.".to_owned()))?;
-        Ok(StoredEndpoint { url: url.into(), sealed_secret: hex::encode(self.master.seal(self.label, secret.bytes())) })
+        Ok(StoredEndpoint {
+            url: url.into(),
+            sealed_secret: hex::encode(self.master.seal(&self.label, secret.bytes())),
+        })
     }
 
     /// Sends to this endpoint from now on. An endpoint that cannot be opened (another master key) is logged and unused.
@@ -119,11 +122,11 @@ impl Announcer {
         let Some(stored) = stored else { return };
         let secret = hex::decode(&stored.sealed_secret)
             .ok()
-            .and_then(|sealed| self.master.open(self.label, &sealed).ok())
+            .and_then(|sealed| self.master.open(&self.label, &sealed).ok())
             .and_then(|secret| WebhookSecret::from_bytes(secret.expose()).ok());
         match (parse_url(&stored.url), secret) {
             (Some(url), Some(secret)) => *lock(&self.endpoint) = Some(Arc::new(Endpoint { url, secret })),
-            _ => tracing::error!(server = self.label, "the stored webhook endpoint cannot be read; register it again"),
+            _ => tracing::error!(server = %self.label, "the stored webhook endpoint cannot be read; register it again"),
         }
     }
 
@@ -138,7 +141,7 @@ impl Announcer {
     pub(crate) fn announce(self: &Arc<Self>, announcements: impl IntoIterator<Item = Announcement>) {
         for announcement in announcements {
             let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-                tracing::warn!(server = self.label, "too many webhooks are waiting; one is dropped");
+                tracing::warn!(server = %self.label, "too many webhooks are waiting; one is dropped");
                 continue;
             };
             let this = Arc::clone(self);
@@ -173,12 +176,12 @@ impl Announcer {
             match self.attempt(endpoint, id, body).await {
                 Ok(status) if status.is_success() => return,
                 Ok(StatusCode::GONE) => return,
-                Ok(status) => tracing::debug!(server = self.label, %status, "webhook refused"),
-                Err(error) => tracing::debug!(server = self.label, error = %error.without_url(), "webhook not sent"),
+                Ok(status) => tracing::debug!(server = %self.label, %status, "webhook refused"),
+                Err(error) => tracing::debug!(server = %self.label, error = %error.without_url(), "webhook not sent"),
             }
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None => tracing::warn!(server = self.label, "webhook given up"),
+                None => tracing::warn!(server = %self.label, "webhook given up"),
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::logging;
-use settla_sandbox::{Funder, Keys, Ports, Sandbox, SandboxConfig};
+use settla_sandbox::{Funder, Keys, Ports, ProviderSettings, Sandbox, SandboxConfig, Side};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Options of `settla sandbox`.
@@ -20,13 +21,13 @@ pub struct Args {
     /// The token.
     #[arg(long)]
     token: String,
-    /// File with the keys of the four servers.
+    /// File with the keys of the servers.
     #[arg(long)]
     keys: PathBuf,
-    /// Ports of bank, on-ramp, off-ramp and feed.
-    #[arg(long, num_args = 4)]
+    /// Ports of bank, feed, harbour, quayside, meridian and solano.
+    #[arg(long, num_args = 6)]
     ports: Vec<u16>,
-    /// Median time to carry an order out, milliseconds.
+    /// Median time to carry an order out, milliseconds; each provider takes its share or multiple of it.
     #[arg(long, default_value_t = 200)]
     latency_ms: u64,
     /// Of a thousand starts, so many get no answer.
@@ -34,25 +35,54 @@ pub struct Args {
     unknown_permille: u16,
 }
 
-/// The servers' keys, as they stand in the keys file.
-#[derive(serde::Serialize, serde::Deserialize, Clone)]
-pub(crate) struct SandboxKeys {
-    pub(crate) bank: String,
-    pub(crate) on_ramp: String,
-    pub(crate) off_ramp: String,
-    pub(crate) fx: String,
+/// The bank's name among the servers.
+pub(crate) const BANK: &str = "bank";
+/// The feed's.
+pub(crate) const FX: &str = "fx";
+
+/// The servers' keys by name, as they stand in the keys file.
+pub(crate) type SandboxKeys = BTreeMap<String, String>;
+
+/// Names of the on-ramps, the one that is used first in front.
+pub(crate) fn on_ramps() -> Vec<String> {
+    names(|side| side == Side::OnRamp)
+}
+
+/// Names of the off-ramps, the one that is used first in front.
+pub(crate) fn off_ramps() -> Vec<String> {
+    names(|side| side != Side::OnRamp)
+}
+
+/// Names of all servers, in the order of their ports.
+pub(crate) fn servers() -> Vec<String> {
+    [BANK, FX].map(str::to_owned).into_iter().chain(names(|_| true)).collect()
+}
+
+fn names(is_wanted: impl Fn(Side) -> bool) -> Vec<String> {
+    let all = ProviderSettings::usual(|_| String::new()).into_iter();
+    all.filter(|one| is_wanted(one.side)).map(|one| one.name).collect()
 }
 
 /// Runs the sandbox until told to stop.
 pub async fn run(args: Args) -> Result<(), Failure> {
     logging::to_stderr();
     let keys: SandboxKeys = serde_json::from_slice(&std::fs::read(&args.keys)?)?;
-    let keys = Keys { bank: keys.bank, onramp: keys.on_ramp, offramp: keys.off_ramp, fx: keys.fx };
-    let mut config = SandboxConfig::new(args.dir, keys, args.rpc_url, args.chain_id, args.token.parse()?);
-    let &[bank, onramp, offramp, fx] = args.ports.as_slice() else { return Err(Failure::new("four ports are needed")) };
-    config.ports = Ports { bank, onramp, offramp, fx };
+    // A key that is missing is empty here, and refused as too short.
+    let key = |name: &str| keys.get(name).cloned().unwrap_or_default();
+    let mut providers = ProviderSettings::usual(key);
+    let (&[bank, fx], ports) =
+        args.ports.split_first_chunk().ok_or_else(|| Failure::new("a port a server is needed"))?;
+    if ports.len() != providers.len() {
+        return Err(Failure::new("a port a server is needed"));
+    }
+    for (provider, port) in providers.iter_mut().zip(ports) {
+        provider.port = *port;
+        provider.unknown_permille = args.unknown_permille;
+    }
+    let keys = Keys { bank: key(BANK), fx: key(FX) };
+    let mut config = SandboxConfig::new(args.dir, keys, providers, args.rpc_url, args.chain_id, args.token.parse()?);
+    config.ports = Ports { bank, fx };
     config.latency_ms = args.latency_ms;
-    config.unknown_permille = args.unknown_permille;
     config.slow_ms = 5_000;
     config.late_ms = 4_000;
     config.funder = Some(Funder::default());
@@ -60,9 +90,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let running = Sandbox::start(config).await?;
     tracing::info!(
         bank = running.bank_url,
-        on_ramp = running.onramp_url,
-        off_ramp = running.offramp_url,
         fx = running.fx_url,
+        providers = running.providers.len(),
         "the sandbox is up"
     );
     stopped.await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Bank,
+    Bank, credited,
     ledger::{BankLedger, Booking, Record},
     payment::{Payment, PaymentRequest, PaymentStatus, check_fiat, check_text},
 };
@@ -115,7 +115,9 @@ fn credit(
     money: Money,
 ) -> Result<(Value, Option<Announcement>), Problem> {
     let bank = change.ledger();
-    let account = bank.accounts.get(&body.account).ok_or_else(|| Problem::not_found("account_not_found"))?;
+    if !bank.accounts.contains_key(&body.account) {
+        return Err(Problem::not_found("account_not_found"));
+    }
     let known = key.as_ref().and_then(|key| bank.incoming_keys.get(key));
     if let Some((account, place)) = known {
         let entry = bank.accounts.get(account).and_then(|account| account.entries.get(*place));
@@ -128,7 +130,6 @@ fn credit(
         });
         return same.map(|entry| (json!({ "entry": entry }), None)).ok_or_else(Problem::conflict);
     }
-    let place = account.entries.len();
     let booking = Booking {
         entry: Uuid::now_v7(),
         account: body.account.clone(),
@@ -137,12 +138,10 @@ fn credit(
         counterparty: body.payer_name,
         at_ms: now_ms(),
     };
-    let subject = booking.entry;
     change.write(Record::Incoming { key, booking });
-    let entry = change.ledger().accounts.get(&body.account).and_then(|account| account.entries.get(place));
-    let data = json!({ "account": body.account, "entry": entry });
-    let news = Announcement { subject, kind: "account.credited", data, behaviour: Behaviour::Normal };
-    Ok((json!({ "entry": entry }), Some(news)))
+    let bank = change.ledger();
+    let entry = bank.accounts.get(&body.account).and_then(|account| account.entries.last());
+    Ok((json!({ "entry": entry }), credited(bank, &body.account)))
 }
 
 async fn pay(

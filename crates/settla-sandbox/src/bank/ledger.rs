@@ -1,6 +1,6 @@
 //! The bank's book: accounts, their entries, payments and direct debits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -75,7 +75,8 @@ pub(crate) enum Record {
     PaymentExecuted { booking: Booking },
     PaymentRejected { reference: String, reason: String },
     Debited { order: Uuid, booking: Booking },
-    DebitRefused { order: Uuid },
+    DebitRefused { order: Uuid, creditor: String },
+    PaidIn { booking: Booking },
 }
 
 /// The state.
@@ -89,8 +90,10 @@ pub(crate) struct BankLedger {
     pub(crate) payment_keys: HashMap<String, String>,
     /// Pending payments by due time.
     pub(crate) due: BTreeSet<(u64, String)>,
-    /// Outcome of each direct debit, for ever.
-    pub(crate) debits: HashMap<Uuid, bool>,
+    /// Outcome of each direct debit by creditor and order, for ever.
+    debits: HashMap<String, HashMap<Uuid, bool>>,
+    /// Entries of off-ramps' payouts.
+    pub(crate) paid_in: HashSet<Uuid>,
 }
 
 impl Ledger for BankLedger {
@@ -124,17 +127,26 @@ impl Ledger for BankLedger {
             }
             Record::PaymentRejected { reference, reason } => self.finish(&reference, PaymentStatus::Rejected(reason)),
             Record::Debited { order, booking } => {
-                self.debits.insert(order, true);
+                self.debits.entry(booking.counterparty.clone()).or_default().insert(order, true);
                 self.book(EntryKind::DirectDebit, booking);
             }
-            Record::DebitRefused { order } => {
-                self.debits.insert(order, false);
+            Record::DebitRefused { order, creditor } => {
+                self.debits.entry(creditor).or_default().insert(order, false);
+            }
+            Record::PaidIn { booking } => {
+                self.paid_in.insert(booking.entry);
+                self.book(EntryKind::Incoming, booking);
             }
         }
     }
 }
 
 impl BankLedger {
+    /// What became of a creditor's debit for an order.
+    pub(crate) fn debit(&self, creditor: &str, order: Uuid) -> Option<bool> {
+        self.debits.get(creditor)?.get(&order).copied()
+    }
+
     /// Books the entry and returns its place in the account.
     fn book(&mut self, kind: EntryKind, booking: Booking) -> usize {
         let account = self.accounts.entry(booking.account).or_default();

@@ -1,7 +1,7 @@
 //! The bank `sandbank`: accounts in several currencies, statements, incoming money, payments out, and the direct
-//! debits of the on-ramp.
+//! debits of the on-ramps, and what off-ramps pay to accounts here.
 //!
-//! **Never**: overdraws an account; books a payment reference or an order's debit twice.
+//! **Never**: overdraws an account; books a payment reference, an order's debit or an off-ramp's payout twice.
 
 mod api;
 mod ledger;
@@ -9,6 +9,8 @@ mod payment;
 
 use std::sync::Arc;
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, task::JoinSet};
 use uuid::Uuid;
 
@@ -41,7 +43,30 @@ pub(crate) struct Debit {
     pub(crate) order: Uuid,
     pub(crate) account: String,
     pub(crate) money: Money,
-    pub(crate) creditor: &'static str,
+    pub(crate) creditor: Arc<str>,
+}
+
+/// A payout of an off-ramp to an account that may be here.
+pub(crate) struct PayIn {
+    pub(crate) payout: Uuid,
+    pub(crate) account: String,
+    pub(crate) money: Money,
+    pub(crate) reference: String,
+    pub(crate) payer: Arc<str>,
+}
+
+impl PayIn {
+    /// The entry's id: the same whenever it is asked for, and another one for each provider's payout.
+    fn entry(&self) -> Uuid {
+        let mut hash = Sha256::new();
+        hash.update(b"payout\n");
+        hash.update(self.payer.as_bytes());
+        hash.update(b"\n");
+        hash.update(self.payout.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
 }
 
 impl Bank {
@@ -57,20 +82,20 @@ impl Bank {
         tasks.spawn(schedule::run(Arc::clone(self), self.stop.clone()));
     }
 
-    /// Which of these orders have been debited already.
-    pub(crate) async fn debited(&self, orders: &[Uuid]) -> Result<Vec<bool>, StoreError> {
-        self.book.read(|bank| orders.iter().map(|order| bank.debits.get(order) == Some(&true)).collect()).await
+    /// Which of these orders the creditor has debited already.
+    pub(crate) async fn debited(&self, creditor: &str, orders: &[Uuid]) -> Result<Vec<bool>, StoreError> {
+        self.book.read(|bank| orders.iter().map(|order| bank.debit(creditor, *order) == Some(true)).collect()).await
     }
 
-    /// Takes the money of each order, or refuses: once for ever by order id, never into overdraft.
+    /// Takes the money of each order, or refuses: once for ever by creditor and order id, never into overdraft.
     pub(crate) async fn direct_debit(&self, debits: Vec<Debit>) -> Result<Vec<bool>, StoreError> {
         self.book
             .commit(|change| {
                 let mut outcomes = Vec::with_capacity(debits.len());
                 for debit in debits {
                     let bank = change.ledger();
-                    if let Some(outcome) = bank.debits.get(&debit.order) {
-                        outcomes.push(*outcome);
+                    if let Some(outcome) = bank.debit(&debit.creditor, debit.order) {
+                        outcomes.push(outcome);
                         continue;
                     }
                     let covered = bank.accounts.get(&debit.account).is_some_and(|account| account.covers(debit.money));
@@ -80,12 +105,12 @@ impl Bank {
                             account: debit.account,
                             money: debit.money,
                             reference: debit.order.to_string(),
-                            counterparty: debit.creditor.to_owned(),
+                            counterparty: debit.creditor.as_ref().to_owned(),
                             at_ms: now_ms(),
                         };
                         Record::Debited { order: debit.order, booking }
                     } else {
-                        Record::DebitRefused { order: debit.order }
+                        Record::DebitRefused { order: debit.order, creditor: debit.creditor.as_ref().to_owned() }
                     });
                     outcomes.push(covered);
                 }
@@ -93,6 +118,41 @@ impl Bank {
             })
             .await
     }
+
+    /// Credits those payouts whose account is here: each once for ever, by provider and payout.
+    pub(crate) async fn pay_in(&self, payments: Vec<PayIn>) -> Result<(), StoreError> {
+        let news = self.book.commit(|change| {
+            let mut news = Vec::new();
+            for payment in payments {
+                let entry = payment.entry();
+                let bank = change.ledger();
+                if !bank.accounts.contains_key(&payment.account) || bank.paid_in.contains(&entry) {
+                    continue;
+                }
+                let account = payment.account.clone();
+                let booking = Booking {
+                    entry,
+                    account: payment.account,
+                    money: payment.money,
+                    reference: payment.reference,
+                    counterparty: payment.payer.as_ref().to_owned(),
+                    at_ms: now_ms(),
+                };
+                change.write(Record::PaidIn { booking });
+                news.extend(credited(change.ledger(), &account));
+            }
+            news
+        });
+        self.announcer.announce(news.await?);
+        Ok(())
+    }
+}
+
+/// Tells of the last entry of an account, a credit.
+fn credited(bank: &BankLedger, account: &str) -> Option<Announcement> {
+    let entry = bank.accounts.get(account)?.entries.last()?;
+    let data = json!({ "account": account, "entry": entry });
+    Some(Announcement { subject: entry.id, kind: "account.credited", data, behaviour: Behaviour::Normal })
 }
 
 impl Scheduled for Bank {

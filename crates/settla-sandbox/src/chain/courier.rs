@@ -34,7 +34,7 @@ const MEMBERS_MAX: usize = settla_evm::manifest::MEMBERS_MAX / 2;
 
 /// The worker of one wallet.
 pub(crate) struct Courier<L> {
-    pub(crate) name: &'static str,
+    pub(crate) name: Arc<str>,
     pub(crate) book: Arc<Book<L>>,
     pub(crate) wallet: Wallet,
     pub(crate) announcer: Arc<Announcer>,
@@ -89,7 +89,7 @@ impl<L: Outflowing> Courier<L> {
                     continue;
                 }
                 Err(trouble) => {
-                    tracing::warn!(wallet = self.name, %trouble, "no delivery for a moment");
+                    tracing::warn!(wallet = %self.name, %trouble, "no delivery for a moment");
                     if matches!(trouble, Trouble::Reverted) { REVERTED_WAIT } else { FAILED_WAIT }
                 }
             };
@@ -200,7 +200,7 @@ impl<L: Outflowing> Courier<L> {
                     ended.push(OutflowRecord::Done { batch: *batch, at_ms: now_ms() });
                 }
                 Confirmation::Reverted { .. } => {
-                    tracing::warn!(wallet = self.name, %tx_hash, "reverted");
+                    tracing::warn!(wallet = %self.name, %tx_hash, "reverted");
                     sent.remove(batch);
                     reverted = true;
                     ended.push(OutflowRecord::Failed { batch: *batch });

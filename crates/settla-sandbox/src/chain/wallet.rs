@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::outflow::Batch;
 use crate::{error::SandboxError, lock::FolderLock};
 
-/// The chain as both providers see it.
+/// The chain as the providers see it.
 #[derive(Clone)]
 pub(crate) struct Chain {
     pub(crate) rpc: Rpc,
@@ -32,13 +32,13 @@ pub(crate) struct Wallet {
 impl Wallet {
     /// Opens the wallet or makes its key. Refuses a folder that the chain is ahead of.
     pub(crate) async fn open(
-        name: &'static str,
+        name: &str,
         dir: &Path,
         master: &MasterKey,
         chain: Chain,
         lock: FolderLock,
     ) -> Result<Self, SandboxError> {
-        let signing = |source| SandboxError::Signer { wallet: name, source };
+        let signing = |source| SandboxError::Signer { wallet: name.to_owned(), source };
         let chain_nonce = match LocalSigner::address_in(dir).map_err(signing)? {
             Some(address) => chain.rpc.nonce(address).await?,
             None => 0,

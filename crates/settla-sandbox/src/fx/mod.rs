@@ -18,7 +18,6 @@ use crate::{
     error::StoreError,
     http::{Body, Problem},
     lock::FolderLock,
-    money::Currency,
 };
 
 #[derive(Default)]
@@ -51,13 +50,9 @@ impl Fx {
         Ok(Arc::new(Self { book: Book::open(dir, lock)? }))
     }
 
-    async fn as_of_ms(&self) -> Result<u64, StoreError> {
+    /// The instant of the feed's rates: now, or when it was frozen.
+    pub(crate) async fn as_of_ms(&self) -> Result<u64, StoreError> {
         Ok(self.book.read(|fx| fx.frozen_at_ms).await?.unwrap_or_else(now_ms))
-    }
-
-    /// How much of `quote` the feed gives for one `base`, times 10^8.
-    pub(crate) async fn rate_e8(&self, base: Currency, quote: Currency) -> Result<Option<u128>, StoreError> {
-        Ok(rates::rate_e8(base, quote, self.as_of_ms().await?))
     }
 
     pub(crate) fn routes(self: Arc<Self>) -> Router {

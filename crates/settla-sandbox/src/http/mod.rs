@@ -1,4 +1,4 @@
-//! What all four servers share: problem details, the bearer key, strict bodies, and holding or dropping an answer.
+//! What all servers share: problem details, the bearer key, strict bodies, and holding or dropping an answer.
 
 mod answer;
 mod connection;

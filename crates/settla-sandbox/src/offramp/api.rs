@@ -1,4 +1,4 @@
-//! The off-ramp's endpoints.
+//! An off-ramp's endpoints.
 
 use std::sync::Arc;
 
@@ -23,11 +23,13 @@ use crate::{
     book::Change,
     chain::Outflowing,
     clock::now_ms,
+    control::ControlRequest,
     http::{
         ACCEPTANCE_DELAY_MS, Answer, Body, Connection, IDEMPOTENCY_LIFETIME_S, IdempotencyKey, MANIFEST_BYTES_MAX,
         Page, Problem, QUERY_MAX, path_id,
     },
     magic::{Behaviour, OFFRAMP_DESTINATION},
+    money::{Currency, Money},
     webhook::Registration,
 };
 
@@ -44,6 +46,8 @@ impl Offramp {
             .route("/v1/statement", get(statement))
             .route("/v1/summary", get(summary))
             .route("/v1/terms", get(terms))
+            .route("/v1/prices", get(prices))
+            .route("/_control/provider", post(control))
             .with_state(self)
     }
 }
@@ -128,7 +132,10 @@ fn accept(
         return Err(Problem::conflict());
     }
     let is_new = known.is_none();
-    let due_ms = now_ms() + offramp.script.delay_ms(behaviour, id);
+    if is_new {
+        ledger.control.admit()?;
+    }
+    let due_ms = now_ms() + ledger.control.script(&offramp.script).delay_ms(behaviour, id);
     let first = Payout { request: request.clone(), behaviour, due_ms, status: PayoutStatus::Pending };
     if is_new {
         change.write(Record::Accepted { key, request: Box::new(request), behaviour, due_ms });
@@ -198,6 +205,30 @@ async fn summary(State(offramp): State<Arc<Offramp>>) -> Result<Json<Value>, Pro
         })
     });
     Ok(Json(summary.await?))
+}
+
+/// What it pays for USDC, and how much of each currency is neither paid nor promised.
+async fn prices(State(offramp): State<Arc<Offramp>>) -> Result<Json<Value>, Problem> {
+    let left = |ledger: &OfframpLedger, fiat| {
+        let gone = ledger.paid.get(fiat).saturating_add(ledger.promised.get(fiat));
+        Money::new(fiat, offramp.float.saturating_sub(gone))
+    };
+    let available = offramp.book.read(|ledger| Currency::FIAT.map(|fiat| left(ledger, fiat)).to_vec()).await?;
+    let pairs = Currency::FIAT.into_iter().map(|fiat| (Currency::Usdc, fiat));
+    Ok(Json(offramp.identity.offer(pairs, available).await?))
+}
+
+async fn control(
+    State(offramp): State<Arc<Offramp>>,
+    Body(request): Body<ControlRequest>,
+) -> Result<Json<Value>, Problem> {
+    request.check()?;
+    let changed = offramp.book.commit(|change| {
+        let control = change.ledger().control.changed(&request);
+        change.write(Record::Control { control });
+        control.to_json(&offramp.script)
+    });
+    Ok(Json(changed.await?))
 }
 
 async fn terms(State(offramp): State<Arc<Offramp>>) -> Json<Value> {

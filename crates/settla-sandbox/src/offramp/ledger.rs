@@ -1,4 +1,4 @@
-//! The off-ramp's book.
+//! An off-ramp's book.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -14,6 +14,7 @@ use crate::{
     book::Ledger,
     chain::{Outflow, OutflowRecord, Outflowing},
     clock,
+    control::Control,
     magic::Behaviour,
     money::{self, Amount, Currency, Money, Totals},
     webhook::{Announcement, StoredEndpoint},
@@ -44,7 +45,7 @@ pub(crate) struct Entry {
     reference: Option<String>,
 }
 
-/// One line of the off-ramp's journal.
+/// One line of an off-ramp's journal.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record {
@@ -57,6 +58,7 @@ pub(crate) enum Record {
     Paid { payout: Uuid, amount: Amount, reference: String, at_ms: u64 },
     Returning { payout: Uuid, amount: Amount, reason: String },
     Rejected { payout: Uuid, reason: String },
+    Control { control: Control },
     Outflow { batch: OutflowRecord },
 }
 
@@ -64,6 +66,7 @@ pub(crate) enum Record {
 #[derive(Default)]
 pub(crate) struct OfframpLedger {
     pub(crate) endpoint: Option<StoredEndpoint>,
+    pub(crate) control: Control,
     pub(crate) settlements: HashMap<Uuid, Settlement>,
     /// Settlements that the chain has not answered for, oldest first.
     pub(crate) unverified: BTreeSet<(u64, Uuid)>,
@@ -81,6 +84,8 @@ pub(crate) struct OfframpLedger {
     pub(crate) tokens_received: Totals,
     pub(crate) tokens_returned: Totals,
     pub(crate) paid: Totals,
+    /// Fiat of all payouts that wait.
+    pub(crate) promised: Totals,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     outflow: Outflow,
 }
@@ -91,6 +96,7 @@ impl Ledger for OfframpLedger {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Endpoint { endpoint } => self.endpoint = Some(endpoint),
+            Record::Control { control } => self.control = control,
             Record::SettlementAccepted { request, at_ms } => {
                 let id = request.batch_id;
                 self.unverified.insert((at_ms, id));
@@ -114,6 +120,7 @@ impl Ledger for OfframpLedger {
                 }
                 let payout = Payout { request: *request, behaviour, due_ms, status: PayoutStatus::Pending };
                 self.count(payout.status.name(), 1);
+                self.promised.add(payout.request.destination);
                 self.payouts.insert(id, payout);
             }
             Record::Key { key, payout } => {
@@ -174,6 +181,9 @@ impl OfframpLedger {
     fn move_to(&mut self, id: Uuid, status: PayoutStatus) {
         let Some(payout) = self.payouts.get_mut(&id) else { return };
         self.due.remove(&(payout.due_ms, id));
+        if payout.status == PayoutStatus::Pending {
+            self.promised.remove(payout.request.destination);
+        }
         let (from, to) = (payout.status.name(), status.name());
         payout.status = status;
         self.count(from, -1);

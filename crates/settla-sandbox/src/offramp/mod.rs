@@ -1,7 +1,8 @@
-//! The off-ramp `meridian`: takes USDC on chain and pays fiat to beneficiaries.
+//! An off-ramp: takes USDC on chain and pays fiat to beneficiaries, those with an account at the sandbox's bank among
+//! them.
 //!
 //! **Never**: pays a payout whose tokens it has not seen at depth, member by member, or that it has paid or rejected
-//! before; keeps the tokens of a payout that it rejects.
+//! before; keeps the tokens of a payout that it rejects; credits an account at the bank twice for one payout.
 
 mod api;
 mod ledger;
@@ -16,13 +17,15 @@ use tokio::{sync::Notify, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
+    bank::{Bank, PayIn},
     book::Book,
     chain::{Chain, Courier, Outflowing, Wallet},
     clock::now_ms,
     error::StoreError,
     http::LostOnce,
     magic::{Behaviour, Script},
-    money::{Amount, one_percent_less},
+    money::{Amount, Money, one_percent_less},
+    provider::Identity,
     schedule::{self, DUE_MAX, Scheduled},
     setup::Setup,
     stop::Stop,
@@ -31,8 +34,12 @@ use crate::{
 use ledger::{OfframpLedger, Record};
 use payout::Payout;
 
-/// The off-ramp.
+/// An off-ramp.
 pub(crate) struct Offramp {
+    identity: Identity,
+    /// Fiat of each currency that it began with.
+    float: u128,
+    bank: Arc<Bank>,
     book: Arc<Book<OfframpLedger>>,
     announcer: Arc<Announcer>,
     script: Script,
@@ -47,11 +54,20 @@ pub(crate) struct Offramp {
 }
 
 impl Offramp {
-    pub(crate) async fn open(setup: Setup, wallet: &Wallet) -> Result<Arc<Self>, StoreError> {
+    pub(crate) async fn open(
+        setup: Setup,
+        identity: Identity,
+        float: u128,
+        bank: Arc<Bank>,
+        wallet: &Wallet,
+    ) -> Result<Arc<Self>, StoreError> {
         let Setup { dir, lock, announcer, script, stop } = setup;
         let book = Arc::new(Book::<OfframpLedger>::open(&dir, lock)?);
         announcer.use_endpoint(book.read(|offramp| offramp.endpoint.clone()).await?.as_ref());
         Ok(Arc::new(Self {
+            identity,
+            float,
+            bank,
             book,
             announcer,
             script,
@@ -71,7 +87,7 @@ impl Offramp {
         tasks.spawn(schedule::run(Arc::clone(self), self.stop.clone()));
         tasks.spawn(watch::run(Arc::clone(self), chain, self.stop.clone()));
         let courier = Courier {
-            name: "meridian",
+            name: Arc::clone(&self.identity.name),
             book: Arc::clone(&self.book),
             wallet,
             announcer: Arc::clone(&self.announcer),
@@ -79,10 +95,24 @@ impl Offramp {
         };
         tasks.spawn(courier.run(self.stop.clone()));
     }
+
+    /// What the bank is told of a payout that is paid: it may have the beneficiary's account.
+    fn pay_in(&self, payout: &Payout, record: &Record) -> Option<PayIn> {
+        let Record::Paid { payout: id, amount, .. } = record else { return None };
+        let request = &payout.request;
+        Some(PayIn {
+            payout: *id,
+            account: request.account_number().to_owned(),
+            money: Money { currency: request.destination.currency, amount: *amount },
+            reference: request.remittance.clone().unwrap_or_else(|| id.to_string()),
+            payer: Arc::clone(&self.identity.name),
+        })
+    }
 }
 
-/// What becomes of a payout whose settlement is verified. `credit`: the tokens that came for it.
-fn decide(payout: &Payout, credit: Option<u128>, at_ms: u64) -> Record {
+/// What becomes of a payout whose settlement is verified: always the same, as it depends on the books alone. `credit`: the
+/// tokens that came for it; `payer`: the provider's name.
+fn decide(payout: &Payout, credit: Option<u128>, payer: &str, at_ms: u64) -> Record {
     let id = payout.request.client_payout_id;
     let destination = payout.request.destination.amount.0;
     match (credit, payout.behaviour) {
@@ -95,7 +125,8 @@ fn decide(payout: &Payout, credit: Option<u128>, at_ms: u64) -> Record {
         }
         (Some(_), behaviour) => {
             let amount = if behaviour == Behaviour::WrongAmount { one_percent_less(destination) } else { destination };
-            let reference = format!("MER-{}", Uuid::now_v7().simple());
+            let initials: String = payer.chars().take(3).collect();
+            let reference = format!("{}-{}", initials.to_uppercase(), Uuid::now_v7().simple());
             Record::Paid { payout: id, amount: Amount(amount), reference, at_ms }
         }
     }
@@ -116,28 +147,35 @@ impl Scheduled for Offramp {
         offramp.due.first().map(|(due_ms, _)| *due_ms)
     }
 
-    /// Pays or rejects the payouts that are due, in one change: there is no moment between deciding and paying.
+    /// Pays or rejects the payouts that are due. Those to accounts at the bank are credited there before they are noted as
+    /// paid; a crash in between decides them again, in the same way, and the bank knows what it has credited.
     async fn work(&self) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let decided: Vec<(Record, Option<PayIn>)> = self
+            .book
+            .read(|offramp| {
+                let ids = offramp.due.iter().take_while(|(due_ms, _)| *due_ms <= now_ms).take(DUE_MAX);
+                ids.filter_map(|(_, id)| offramp.payouts.get(id))
+                    .map(|payout| {
+                        let credit = offramp.credit(&payout.request);
+                        let record = decide(payout, credit, &self.identity.name, now_ms);
+                        let pay_in = self.pay_in(payout, &record);
+                        (record, pay_in)
+                    })
+                    .collect()
+            })
+            .await?;
+        let (records, payments): (Vec<Record>, Vec<Option<PayIn>>) = decided.into_iter().unzip();
+        self.bank.pay_in(payments.into_iter().flatten().collect()).await?;
         let finished = self.book.commit(|change| {
-            let now_ms = now_ms();
-            let due: Vec<Uuid> = change
-                .ledger()
-                .due
-                .iter()
-                .take_while(|(due_ms, _)| *due_ms <= now_ms)
-                .take(DUE_MAX)
-                .map(|(_, id)| *id)
-                .collect();
-            let mut finished = Vec::with_capacity(due.len());
-            for id in due {
-                let ledger = change.ledger();
-                let Some(payout) = ledger.payouts.get(&id) else { continue };
-                let record = decide(payout, ledger.credit(&payout.request), now_ms);
-                let is_final = !matches!(record, Record::Returning { .. });
+            let mut finished = Vec::with_capacity(records.len());
+            for record in records {
+                let ended = match &record {
+                    Record::Paid { payout, .. } | Record::Rejected { payout, .. } => Some(*payout),
+                    _ => None,
+                };
                 change.write(record);
-                if is_final {
-                    finished.extend(change.ledger().announcement(id));
-                }
+                finished.extend(ended.and_then(|id| change.ledger().announcement(id)));
             }
             finished
         });

@@ -35,6 +35,9 @@ pub(crate) struct PayoutRequest {
     beneficiary: Beneficiary,
     pub(crate) settlement_tx_hash: TxHash,
     pub(crate) return_address: Address,
+    /// What the beneficiary's statement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remittance: Option<String>,
 }
 
 impl PayoutRequest {
@@ -51,8 +54,22 @@ impl PayoutRequest {
         if !self.beneficiary.bank_code.is_empty() {
             check_text("beneficiary.bank_code", &self.beneficiary.bank_code)?;
         }
-        check_text("beneficiary.country", &self.beneficiary.country)
+        check_text("beneficiary.country", &self.beneficiary.country)?;
+        self.remittance.as_deref().map_or(Ok(()), check_remittance)
     }
+
+    pub(crate) fn account_number(&self) -> &str {
+        &self.beneficiary.account_number
+    }
+}
+
+/// Text that any payment scheme carries.
+fn check_remittance(text: &str) -> Result<(), Problem> {
+    let printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if printable && (1..=35).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(Problem::unprocessable("invalid_remittance", "remittance has 1 to 35 printable ASCII characters."))
 }
 
 /// Where a payout stands.

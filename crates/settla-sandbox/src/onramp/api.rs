@@ -1,4 +1,4 @@
-//! The on-ramp's endpoints.
+//! An on-ramp's endpoints.
 
 use std::sync::Arc;
 
@@ -22,11 +22,13 @@ use crate::{
     book::Change,
     chain::Outflowing,
     clock::now_ms,
+    control::ControlRequest,
     http::{
         ACCEPTANCE_DELAY_MS, Answer, Body, Connection, IDEMPOTENCY_LIFETIME_S, IdempotencyKey, Page, Problem,
         QUERY_MAX, path_id,
     },
     magic::{Behaviour, ONRAMP_SOURCE},
+    money::{Currency, Money},
     webhook::Registration,
 };
 
@@ -41,6 +43,8 @@ impl Onramp {
             .route("/v1/statement", get(statement))
             .route("/v1/summary", get(summary))
             .route("/v1/terms", get(terms))
+            .route("/v1/prices", get(prices))
+            .route("/_control/provider", post(control))
             .with_state(self)
     }
 }
@@ -58,7 +62,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<OrderRequest>,
 ) -> Result<Response, Problem> {
-    request.check(onramp.token)?;
+    request.check(onramp.chain.token)?;
     let id = request.client_order_id;
     let behaviour = onramp.script.behaviour(ONRAMP_SOURCE, request.source.amount.0, id);
     let mut answer = Answer::new(&connection, &onramp.stop, behaviour, onramp.script.late_ms);
@@ -97,7 +101,10 @@ fn accept(
         return Err(Problem::conflict());
     }
     let is_new = known.is_none();
-    let due_ms = now_ms() + onramp.script.delay_ms(behaviour, id);
+    if is_new {
+        ledger.control.admit()?;
+    }
+    let due_ms = now_ms() + ledger.control.script(&onramp.script).delay_ms(behaviour, id);
     let first = Order { request: request.clone(), behaviour, due_ms, status: OrderStatus::Accepted, deliver: 0 };
     if is_new {
         change.write(Record::Accepted { key, request, behaviour, due_ms });
@@ -165,6 +172,32 @@ async fn summary(State(onramp): State<Arc<Onramp>>) -> Result<Json<Value>, Probl
         })
     });
     Ok(Json(summary.await?))
+}
+
+/// What it sells USDC for, and how much of it is neither gone nor promised.
+async fn prices(State(onramp): State<Arc<Onramp>>) -> Result<Json<Value>, Problem> {
+    // First what is promised: a delivery in between makes the rest too small for a moment, not too large.
+    let promised = onramp.book.read(|onramp| onramp.promised).await?;
+    let tokens = onramp.chain.rpc.token_balance(onramp.chain.token, onramp.treasury).await.map_err(|error| {
+        tracing::warn!(%error, "the treasury cannot be counted");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "chain_unavailable", "The treasury cannot be counted now.")
+    })?;
+    let available = Money::new(Currency::Usdc, tokens.saturating_sub(promised));
+    let pairs = Currency::FIAT.into_iter().map(|fiat| (fiat, Currency::Usdc));
+    Ok(Json(onramp.identity.offer(pairs, vec![available]).await?))
+}
+
+async fn control(
+    State(onramp): State<Arc<Onramp>>,
+    Body(request): Body<ControlRequest>,
+) -> Result<Json<Value>, Problem> {
+    request.check()?;
+    let changed = onramp.book.commit(|change| {
+        let control = change.ledger().control.changed(&request);
+        change.write(Record::Control { control });
+        control.to_json(&onramp.script)
+    });
+    Ok(Json(changed.await?))
 }
 
 async fn terms(State(onramp): State<Arc<Onramp>>) -> Json<Value> {

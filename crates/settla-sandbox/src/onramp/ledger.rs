@@ -11,6 +11,7 @@ use crate::{
     book::Ledger,
     chain::{Outflow, OutflowRecord, Outflowing},
     clock,
+    control::Control,
     magic::Behaviour,
     money::{Amount, Currency, Money, Totals},
     webhook::{Announcement, StoredEndpoint},
@@ -39,6 +40,7 @@ pub(crate) enum Record {
     Key { key: String, order: Uuid },
     Rejected { order: Uuid, reason: String },
     Debited { order: Uuid, deliver: Amount },
+    Control { control: Control },
     Outflow { batch: OutflowRecord },
 }
 
@@ -46,6 +48,7 @@ pub(crate) enum Record {
 #[derive(Default)]
 pub(crate) struct OnrampLedger {
     pub(crate) endpoint: Option<StoredEndpoint>,
+    pub(crate) control: Control,
     pub(crate) orders: HashMap<Uuid, Order>,
     pub(crate) keys: HashMap<String, Uuid>,
     /// Accepted orders by the time at which their money is to move.
@@ -53,6 +56,8 @@ pub(crate) struct OnrampLedger {
     pub(crate) entries: Vec<Entry>,
     pub(crate) fiat_taken: Totals,
     pub(crate) tokens_delivered: Totals,
+    /// Tokens of all orders that are neither delivered nor rejected.
+    pub(crate) promised: u128,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     outflow: Outflow,
 }
@@ -63,11 +68,13 @@ impl Ledger for OnrampLedger {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Endpoint { endpoint } => self.endpoint = Some(endpoint),
+            Record::Control { control } => self.control = control,
             Record::Accepted { key, request, behaviour, due_ms } => {
                 let id = request.client_order_id;
                 self.keys.insert(key, id);
                 self.due.insert((due_ms, id));
                 self.count("pending", 1);
+                self.promised += request.destination.amount.0;
                 let order = Order { request, behaviour, due_ms, status: OrderStatus::Accepted, deliver: 0 };
                 self.orders.insert(id, order);
             }
@@ -78,6 +85,7 @@ impl Ledger for OnrampLedger {
                 if let Some(order) = self.orders.get_mut(&order) {
                     self.due.remove(&(order.due_ms, order.request.client_order_id));
                     order.status = OrderStatus::Rejected { reason };
+                    self.promised = self.promised.saturating_sub(order.request.destination.amount.0);
                     self.count("pending", -1);
                     self.count("rejected", 1);
                 }
@@ -87,6 +95,8 @@ impl Ledger for OnrampLedger {
                     self.due.remove(&(order.due_ms, id));
                     order.status = OrderStatus::Debited;
                     order.deliver = deliver.0;
+                    // What is delivered may be less than what was asked for.
+                    self.promised = self.promised.saturating_sub(order.request.destination.amount.0) + deliver.0;
                     self.fiat_taken.add(order.request.source);
                     self.outflow.queue(order.request.wallet_address, id, deliver.0);
                 }
@@ -114,6 +124,7 @@ impl OnrampLedger {
                     order.status = OrderStatus::Completed { batch: *batch, tx_hash };
                     let tokens = Money { currency: Currency::Usdc, amount: member.amount };
                     self.tokens_delivered.add(tokens);
+                    self.promised = self.promised.saturating_sub(member.amount.0);
                     self.entries.push(Entry {
                         seq: self.entries.len() as u64 + 1,
                         id: member.id,

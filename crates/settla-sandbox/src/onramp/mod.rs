@@ -1,4 +1,4 @@
-//! The on-ramp `harbour`: takes fiat by direct debit and delivers USDC on chain.
+//! An on-ramp: takes fiat by direct debit and delivers USDC on chain.
 //!
 //! **Costs**: a batch of orders is one look at the bank, one change of the bank's book and one of its own; a delivery
 //! is one transaction for up to a thousand orders.
@@ -18,13 +18,13 @@ use uuid::Uuid;
 use crate::{
     bank::{Bank, Debit},
     book::Book,
-    chain::{Courier, Outflowing, Wallet},
+    chain::{Chain, Courier, Outflowing, Wallet},
     clock::now_ms,
     error::StoreError,
-    fx::Fx,
     http::LostOnce,
     magic::{Behaviour, Script},
     money::{Amount, Currency, one_percent_less},
+    provider::Identity,
     schedule::{self, DUE_MAX, Scheduled},
     setup::Setup,
     stop::Stop,
@@ -35,20 +35,17 @@ use order::OrderRequest;
 
 pub(crate) use order::{check_payee, check_tokens};
 
-/// Its name on bank statements.
-const NAME: &str = "harbour";
-
-/// The on-ramp.
+/// An on-ramp.
 pub(crate) struct Onramp {
+    identity: Identity,
     book: Arc<Book<OnrampLedger>>,
     bank: Arc<Bank>,
-    fx: Arc<Fx>,
     announcer: Arc<Announcer>,
     script: Script,
     bell: Notify,
     /// Rung when an order waits for its delivery.
     delivery_bell: Arc<Notify>,
-    token: Address,
+    chain: Chain,
     treasury: Address,
     lost: LostOnce,
     stop: Stop,
@@ -57,22 +54,22 @@ pub(crate) struct Onramp {
 impl Onramp {
     pub(crate) async fn open(
         setup: Setup,
+        identity: Identity,
         bank: Arc<Bank>,
-        fx: Arc<Fx>,
         wallet: &Wallet,
     ) -> Result<Arc<Self>, StoreError> {
         let Setup { dir, lock, announcer, script, stop } = setup;
         let book = Arc::new(Book::<OnrampLedger>::open(&dir, lock)?);
         announcer.use_endpoint(book.read(|onramp| onramp.endpoint.clone()).await?.as_ref());
         Ok(Arc::new(Self {
+            identity,
             book,
             bank,
-            fx,
             announcer,
             script,
             bell: Notify::new(),
             delivery_bell: Arc::new(Notify::new()),
-            token: wallet.chain.token,
+            chain: wallet.chain.clone(),
             treasury: wallet.address,
             lost: LostOnce::default(),
             stop,
@@ -83,7 +80,7 @@ impl Onramp {
     pub(crate) fn start(self: &Arc<Self>, wallet: Wallet, tasks: &mut JoinSet<()>) {
         tasks.spawn(schedule::run(Arc::clone(self), self.stop.clone()));
         let courier = Courier {
-            name: NAME,
+            name: Arc::clone(&self.identity.name),
             book: Arc::clone(&self.book),
             wallet,
             announcer: Arc::clone(&self.announcer),
@@ -97,7 +94,7 @@ impl Onramp {
         if behaviour == Behaviour::Reject {
             return Ok(Some("declined"));
         }
-        let rate = self.fx.rate_e8(request.source.currency, Currency::Usdc).await?;
+        let rate = self.identity.rate_e8(request.source.currency, Currency::Usdc).await?;
         Ok((!rate.is_some_and(|rate| request.is_near(rate))).then_some("rate_moved"))
     }
 }
@@ -131,7 +128,7 @@ impl Scheduled for Onramp {
             .await?;
         // A debit that a crash kept us from noting stands: the order is not judged a second time.
         let ids: Vec<Uuid> = due.iter().map(|(request, _)| request.client_order_id).collect();
-        let known = self.bank.debited(&ids).await?;
+        let known = self.bank.debited(&self.identity.name, &ids).await?;
 
         let mut records = Vec::with_capacity(due.len());
         let (mut debits, mut debited) = (Vec::new(), Vec::new());
@@ -145,7 +142,8 @@ impl Scheduled for Onramp {
             let asked = request.destination.amount.0;
             let deliver = if behaviour == Behaviour::WrongAmount { one_percent_less(asked) } else { asked };
             debited.push((order, deliver));
-            debits.push(Debit { order, account: request.bank_account, money: request.source, creditor: NAME });
+            let creditor = Arc::clone(&self.identity.name);
+            debits.push(Debit { order, account: request.bank_account, money: request.source, creditor });
         }
         let outcomes = self.bank.direct_debit(debits).await?;
         for ((order, deliver), taken) in debited.into_iter().zip(outcomes) {

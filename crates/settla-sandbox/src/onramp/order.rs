@@ -32,7 +32,7 @@ impl OrderRequest {
         check_text("bank_account", &self.bank_account)
     }
 
-    /// Whether the tokens asked for are within two per cent of what the feed's rate gives.
+    /// Whether the tokens asked for are within two per cent of what this rate gives.
     pub(crate) fn is_near(&self, rate_e8: u128) -> bool {
         let expected = stable_for_fiat(self.source.amount.0, rate_e8);
         expected.abs_diff(self.destination.amount.0) * 50 <= expected

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::world::{
     ACCOUNT,
-    Server::{self, Bank, Fx, Offramp, Onramp},
+    Server::{self, Bank, Fx, Offramp, Onramp, Quayside, Solano},
     World,
 };
 
@@ -110,12 +110,15 @@ async fn every_endpoint_but_health_asks_for_the_key() {
     let world = World::new().await;
     let urls = &world.client.urls;
     for (base, server, path) in [
-        (&urls.bank, Bank, "/v1/accounts/x"),
-        (&urls.bank, Bank, "/_control/incoming"),
-        (&urls.onramp, Onramp, "/v1/terms"),
-        (&urls.offramp, Offramp, "/v1/summary"),
-        (&urls.fx, Fx, "/v1/rates"),
-        (&urls.fx, Fx, "/nothing/here"),
+        (&urls[&Bank], Bank, "/v1/accounts/x"),
+        (&urls[&Bank], Bank, "/_control/incoming"),
+        (&urls[&Onramp], Onramp, "/v1/terms"),
+        (&urls[&Quayside], Quayside, "/v1/prices"),
+        (&urls[&Quayside], Quayside, "/_control/provider"),
+        (&urls[&Offramp], Offramp, "/v1/summary"),
+        (&urls[&Solano], Solano, "/_control/provider"),
+        (&urls[&Fx], Fx, "/v1/rates"),
+        (&urls[&Fx], Fx, "/nothing/here"),
     ] {
         let http = &world.client.http;
         let bare = http.get(format!("{base}{path}")).send().await.unwrap();

@@ -14,8 +14,8 @@ use crate::{
     anvil::CHAIN_ID,
     world::{
         ACCOUNT, Client, Ground,
-        Server::{Bank, Offramp, Onramp},
-        Urls, balance_in, keys, manifest, sum,
+        Server::{Bank, Fx, Offramp, Onramp},
+        Urls, balance_in, keys, manifest, providers, server, sum,
     },
 };
 
@@ -26,6 +26,7 @@ const TOP_UP: u128 = 10_000_000;
 const GBP: u128 = 10_000;
 const USDC: u128 = 1_000_000;
 const NGN: u128 = 150_000;
+const SOLD: u128 = 77;
 
 /// Not a test: the program that the test kills. Does nothing unless it is asked to.
 #[test]
@@ -36,12 +37,14 @@ fn sandbox_process() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let token = text("token").parse().unwrap();
-        let mut config = SandboxConfig::new(text("dir").into(), keys(), text("rpc"), CHAIN_ID, token);
+        let mut config = SandboxConfig::new(text("dir").into(), keys(), providers(), text("rpc"), CHAIN_ID, token);
         config.latency_ms = LATENCY_MS;
         config.funder = Some(Funder::default());
         let running = Sandbox::start(config).await.unwrap();
-        let urls = json!([running.bank_url, running.onramp_url, running.offramp_url, running.fx_url]);
-        println!("\nREADY {}", json!({ "urls": urls, "deposit": running.deposit_address }));
+        let providers = running.providers.iter().map(|one| json!([one.name, one.url, one.address]));
+        let providers: Vec<Value> = providers.collect();
+        let ready = json!({ "bank": running.bank_url, "fx": running.fx_url, "providers": providers });
+        println!("\nREADY {ready}");
         // Ends with the test that started it.
         let _ = tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await;
     });
@@ -70,9 +73,12 @@ impl Process {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let ready = lines.into_iter().find_map(|line| line.strip_prefix("READY ").map(str::to_owned));
         let ready: Value = serde_json::from_str(&ready.expect("the sandbox did not start")).unwrap();
-        let url = |n: usize| ready["urls"][n].as_str().unwrap().to_owned();
-        let urls = Urls { bank: url(0), onramp: url(1), offramp: url(2), fx: url(3) };
-        let deposit = ready["deposit"].as_str().unwrap().parse().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let providers = ready["providers"].as_array().unwrap();
+        let mut urls: Urls = providers.iter().map(|one| (server(&text(&one[0])), text(&one[1]))).collect();
+        urls.extend([(Bank, text(&ready["bank"])), (Fx, text(&ready["fx"]))]);
+        let meridian = providers.iter().find(|one| one[0] == "meridian").unwrap();
+        let deposit = text(&meridian[2]).parse().unwrap();
         Self { child, client: Client::new(urls), deposit }
     }
 }
@@ -113,12 +119,17 @@ async fn nothing_is_lost_or_done_twice() {
             "wallet_address": ground.wallet, "bank_account": ACCOUNT,
         });
         waiting.push((true, order, body));
-        let ngn = if n % 4 == 0 { 400_000_001 } else { NGN };
+        // Of four: one is rejected, one goes to our own account, two go to somebody.
+        let (currency, amount, account) = match n % 4 {
+            0 => ("NGN", 400_000_001, "0123456789"),
+            1 => ("GBP", SOLD, ACCOUNT),
+            _ => ("NGN", NGN, "0123456789"),
+        };
         let body = json!({
             "client_payout_id": payout,
             "source": { "currency": "USDC", "amount": USDC.to_string() },
-            "destination": { "currency": "NGN", "amount": ngn.to_string() },
-            "beneficiary": { "name": "Ada", "account_number": "0123456789", "bank_code": "058", "country": "NG" },
+            "destination": { "currency": currency, "amount": amount.to_string() },
+            "beneficiary": { "name": "Ada", "account_number": account, "bank_code": "058", "country": "NG" },
             "settlement_tx_hash": tx_hash, "return_address": ground.wallet,
         });
         waiting.push((false, *payout, body));
@@ -152,19 +163,21 @@ async fn nothing_is_lost_or_done_twice() {
 
     let onramp = client.until(Onramp, "/v1/summary", |summary| summary["orders"]["completed"] == ORDERS).await;
     let rejected = ORDERS.div_ceil(4);
-    let paid = ORDERS - rejected;
+    let (paid, sold) = (ORDERS - rejected, ORDERS / 4);
     let done = |summary: &Value| summary["payouts"]["paid"] == paid && summary["payouts"]["rejected"] == rejected;
     let offramp = client.until(Offramp, "/v1/summary", done).await;
 
     let count = i128::try_from(ORDERS).unwrap();
     let taken = count * i128::try_from(GBP).unwrap();
     let entries = client.statement(Bank, &format!("/v1/accounts/{ACCOUNT}/statement")).await;
-    assert_eq!(entries.len(), ORDERS + 1);
-    assert_eq!(sum(&entries, "GBP"), i128::try_from(TOP_UP).unwrap() - taken);
-    assert_eq!(client.balance("GBP").await, i128::try_from(TOP_UP).unwrap() - taken);
+    assert_eq!(entries.len(), ORDERS + 1 + sold);
+    let balance = i128::try_from(TOP_UP + SOLD * sold as u128).unwrap() - taken;
+    assert_eq!(sum(&entries, "GBP"), balance);
+    assert_eq!(client.balance("GBP").await, balance);
     assert_eq!(balance_in(&onramp["fiat_taken"], "GBP"), taken);
     assert_eq!(balance_in(&onramp["tokens_delivered"], "USDC"), count * i128::try_from(asked).unwrap());
-    assert_eq!(offramp["paid"][0]["amount"], (NGN * paid as u128).to_string());
+    assert_eq!(balance_in(&offramp["paid"], "NGN"), i128::try_from(NGN * (paid - sold) as u128).unwrap());
+    assert_eq!(balance_in(&offramp["paid"], "GBP"), i128::try_from(SOLD * sold as u128).unwrap());
     assert_eq!(balance_in(&offramp["tokens_returned"], "USDC"), i128::try_from(USDC * rejected as u128).unwrap());
     assert_eq!(ground.tokens(process.deposit).await, USDC * paid as u128);
     assert_eq!(ground.tokens(ground.wallet).await, asked * ORDERS as u128 + USDC * rejected as u128);

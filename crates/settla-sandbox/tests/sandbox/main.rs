@@ -9,5 +9,7 @@ mod idempotency;
 mod kill;
 mod magic_offramp;
 mod magic_onramp;
+mod own_account;
+mod providers;
 mod restart;
 mod settlement;

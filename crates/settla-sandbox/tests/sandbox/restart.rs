@@ -56,7 +56,7 @@ async fn orders_and_payouts_carry_on_after_every_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_of_starts_is_never_answered_but_done() {
-    let world = World::with(|config| config.unknown_permille = 1_000).await;
+    let world = World::with(|config| config.providers[0].unknown_permille = 1_000).await;
     world.client.top_up("GBP", TOP_UP).await;
     let id = Uuid::now_v7();
     let body = world.order(id, 10_000, world.client.usdc_for_gbp(10_000).await);
@@ -121,7 +121,7 @@ async fn a_reverted_delivery_is_delivered_once_later() {
 /// Keeps the lines of the on-ramp's journal up to and with the last one that contains the text, as if the sandbox had
 /// been killed before it wrote the next one.
 fn forget_after(world: &World, text: &str) {
-    let path = world.ground.dir.path().join("sandbox/onramp/journal.jsonl");
+    let path = world.ground.dir.path().join("sandbox/harbour/journal.jsonl");
     let journal = std::fs::read_to_string(&path).unwrap();
     let end = journal.rfind(text).unwrap();
     let end = end + journal[end..].find('\n').unwrap() + 1;

@@ -1,6 +1,6 @@
 //! A node, a sandbox and a client of it that owns a wallet.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use settla_evm::{
     devkeys::DevKey,
     token::{self, TestToken},
 };
-use settla_sandbox::{Funder, Keys, Running, Sandbox, SandboxConfig};
+use settla_sandbox::{Funder, Keys, ProviderSettings, Running, Sandbox, SandboxConfig, Side};
 use settla_vault::MasterKey;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -23,23 +23,34 @@ pub const ACCOUNT: &str = "settla-main";
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const GAS_WEI: u128 = 1_000_000_000_000_000_000;
 
-#[derive(Clone, Copy, Debug)]
+/// `Onramp` is `harbour`, `Offramp` is `meridian`; then the second of each side.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Server {
     Bank,
     Onramp,
     Offramp,
+    Quayside,
+    Solano,
     Fx,
 }
 
-use Server::{Bank, Fx, Offramp, Onramp};
+use Server::{Bank, Fx, Offramp, Onramp, Quayside, Solano};
 
-/// Base URLs of the four servers.
-#[derive(Clone, Debug, Default)]
-pub struct Urls {
-    pub bank: String,
-    pub onramp: String,
-    pub offramp: String,
-    pub fx: String,
+pub const ONRAMPS: [Server; 2] = [Onramp, Quayside];
+pub const OFFRAMPS: [Server; 2] = [Offramp, Solano];
+
+/// Base URLs of the servers.
+pub type Urls = HashMap<Server, String>;
+
+/// The server that plays a provider.
+pub fn server(name: &str) -> Server {
+    match name {
+        "harbour" => Onramp,
+        "quayside" => Quayside,
+        "meridian" => Offramp,
+        "solano" => Solano,
+        _ => panic!("no such provider: {name}"),
+    }
 }
 
 /// Talks to the servers.
@@ -54,7 +65,11 @@ pub fn key(server: Server) -> String {
 }
 
 pub fn keys() -> Keys {
-    Keys { bank: key(Bank), onramp: key(Onramp), offramp: key(Offramp), fx: key(Fx) }
+    Keys { bank: key(Bank), fx: key(Fx) }
+}
+
+pub fn providers() -> Vec<ProviderSettings> {
+    ProviderSettings::usual(|name| key(server(name)))
 }
 
 impl Client {
@@ -65,13 +80,7 @@ impl Client {
     }
 
     pub fn request(&self, method: Method, server: Server, path: &str) -> reqwest::RequestBuilder {
-        let base = match server {
-            Bank => &self.urls.bank,
-            Onramp => &self.urls.onramp,
-            Offramp => &self.urls.offramp,
-            Fx => &self.urls.fx,
-        };
-        self.http.request(method, format!("{base}{path}")).bearer_auth(key(server))
+        self.http.request(method, format!("{}{path}", self.urls[&server])).bearer_auth(key(server))
     }
 
     pub async fn get(&self, server: Server, path: &str) -> (StatusCode, Value) {
@@ -203,7 +212,8 @@ impl Ground {
 
     pub fn config(&self) -> SandboxConfig {
         let dir = self.dir.path().join("sandbox");
-        let mut config = SandboxConfig::new(dir, keys(), self.anvil.url.clone(), CHAIN_ID, self.token.address());
+        let mut config =
+            SandboxConfig::new(dir, keys(), providers(), self.anvil.url.clone(), CHAIN_ID, self.token.address());
         config.latency_ms = 30;
         config.slow_ms = 2_500;
         config.late_ms = 1_000;
@@ -245,6 +255,8 @@ pub struct World {
     pub client: Client,
     pub hook: Hook,
     running: Option<Running>,
+    /// Wallets of all providers.
+    pub wallets: HashMap<Server, Address>,
     pub treasury: Address,
     pub deposit: Address,
 }
@@ -261,10 +273,11 @@ impl World {
         let running = Sandbox::start(config).await.unwrap();
         let client = Client::new(urls(&running));
         let hook = Hook::start().await;
-        let (treasury, deposit) = (running.treasury_address, running.deposit_address);
-        let world = Self { ground, client, hook, running: Some(running), treasury, deposit };
+        let wallets = wallets(&running);
+        let (treasury, deposit) = (wallets[&Onramp], wallets[&Offramp]);
+        let world = Self { ground, client, hook, running: Some(running), wallets, treasury, deposit };
         let registration = json!({ "url": world.hook.url, "secret": world.hook.secret.expose().expose() });
-        for server in [Bank, Onramp, Offramp] {
+        for server in [Bank, Onramp, Offramp, Quayside, Solano] {
             assert_eq!(world.client.put(server, "/v1/webhook-endpoint", &registration).await, StatusCode::OK);
         }
         world.client.open_account().await;
@@ -277,7 +290,7 @@ impl World {
         let mut config = self.ground.config();
         adjust(&mut config);
         let running = Sandbox::start(config).await.unwrap();
-        assert_eq!((running.treasury_address, running.deposit_address), (self.treasury, self.deposit));
+        assert_eq!(wallets(&running), self.wallets);
         self.client.urls = urls(&running);
         self.running = Some(running);
     }
@@ -311,52 +324,72 @@ impl World {
 
     /// Tokens on chain for these payouts, and the manifest at the off-ramp.
     pub async fn settle(&self, members: &[(Uuid, u128)]) -> TxHash {
+        self.settle_at(Offramp, members).await
+    }
+
+    pub async fn settle_at(&self, offramp: Server, members: &[(Uuid, u128)]) -> TxHash {
         let batch_id = Uuid::now_v7();
-        let tx_hash = self.ground.send(self.deposit, batch_id, members).await;
+        let tx_hash = self.ground.send(self.wallets[&offramp], batch_id, members).await;
         let (status, body) =
-            self.client.post(Offramp, "/v1/settlements", "any", &manifest(tx_hash, batch_id, members)).await;
+            self.client.post(offramp, "/v1/settlements", "any", &manifest(tx_hash, batch_id, members)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         tx_hash
     }
 
-    /// Each server's statement against its balances, and both providers' summaries against the chain.
+    /// Each server's statement against its balances, and all providers' summaries against the chain.
     pub async fn check_books(&self, topped_up: i128, client_tokens_before: u128) {
         let client = &self.client;
         let bank = client.statement(Bank, &format!("/v1/accounts/{ACCOUNT}/statement")).await;
         assert!(bank.iter().zip(1..).all(|(entry, seq)| entry["seq"] == seq));
         assert_eq!(sum(&bank, "GBP"), client.balance("GBP").await);
 
-        let (_, onramp) = client.get(Onramp, "/v1/summary").await;
-        assert_eq!(topped_up - client.balance("GBP").await, balance_in(&onramp["fiat_taken"], "GBP"));
-        let delivered: i128 = client
-            .statement(Onramp, "/v1/statement")
-            .await
-            .iter()
-            .map(|entry| entry["tokens_delivered"]["amount"].as_str().unwrap().parse::<i128>().unwrap())
-            .sum();
-        assert_eq!(delivered, balance_in(&onramp["tokens_delivered"], "USDC"));
-        let delivered = u128::try_from(delivered).unwrap();
-        assert_eq!(self.ground.tokens(self.treasury).await, Funder::default().treasury_tokens - delivered);
+        let (mut taken, mut delivered) = (0, 0);
+        for onramp in ONRAMPS {
+            let (_, summary) = client.get(onramp, "/v1/summary").await;
+            taken += balance_in(&summary["fiat_taken"], "GBP");
+            let entries = client.statement(onramp, "/v1/statement").await;
+            let tokens = |entry: &Value| entry["tokens_delivered"]["amount"].as_str().unwrap().parse::<i128>().unwrap();
+            let gone: i128 = entries.iter().map(tokens).sum();
+            assert_eq!(gone, balance_in(&summary["tokens_delivered"], "USDC"));
+            let gone = u128::try_from(gone).unwrap();
+            let treasury = self.ground.tokens(self.wallets[&onramp]).await;
+            assert_eq!(treasury, Funder::default().treasury_tokens - gone);
+            delivered += gone;
+        }
+        // What off-ramps pay to our own account is money in like any other.
+        let sold = bank.iter().filter(|entry| OFFRAMP_NAMES.contains(&entry["counterparty"].as_str().unwrap()));
+        let sold = sum(&sold.cloned().collect::<Vec<_>>(), "GBP");
+        assert_eq!(topped_up + sold - client.balance("GBP").await, taken);
 
-        let (_, offramp) = client.get(Offramp, "/v1/summary").await;
-        let entries = client.statement(Offramp, "/v1/statement").await;
-        let received = balance_in(&offramp["tokens_received"], "USDC");
-        let returned = balance_in(&offramp["tokens_returned"], "USDC");
-        assert_eq!(sum(&entries, "USDC"), received - returned);
-        assert_eq!(-sum(&entries, "NGN"), balance_in(&offramp["paid"], "NGN"));
-        let kept = u128::try_from(received - returned).unwrap();
-        assert_eq!(self.ground.tokens(self.deposit).await, kept);
+        let mut kept = 0;
+        for offramp in OFFRAMPS {
+            let (_, summary) = client.get(offramp, "/v1/summary").await;
+            let entries = client.statement(offramp, "/v1/statement").await;
+            let left =
+                balance_in(&summary["tokens_received"], "USDC") - balance_in(&summary["tokens_returned"], "USDC");
+            assert_eq!(sum(&entries, "USDC"), left);
+            for currency in ["NGN", "GBP"] {
+                assert_eq!(-sum(&entries, currency), balance_in(&summary["paid"], currency));
+            }
+            let left = u128::try_from(left).unwrap();
+            assert_eq!(self.ground.tokens(self.wallets[&offramp]).await, left);
+            kept += left;
+        }
         assert_eq!(self.ground.tokens(self.ground.wallet).await, client_tokens_before + delivered - kept);
     }
 }
 
+const OFFRAMP_NAMES: [&str; 2] = ["meridian", "solano"];
+
 pub fn urls(running: &Running) -> Urls {
-    Urls {
-        bank: running.bank_url.clone(),
-        onramp: running.onramp_url.clone(),
-        offramp: running.offramp_url.clone(),
-        fx: running.fx_url.clone(),
-    }
+    let providers = running.providers.iter().map(|one| (server(&one.name), one.url.clone()));
+    providers.chain([(Bank, running.bank_url.clone()), (Fx, running.fx_url.clone())]).collect()
+}
+
+fn wallets(running: &Running) -> HashMap<Server, Address> {
+    let is_onramp = |side| side == Side::OnRamp;
+    assert!(running.providers.iter().all(|one| is_onramp(one.side) == ONRAMPS.contains(&server(&one.name))));
+    running.providers.iter().map(|one| (server(&one.name), one.address)).collect()
 }
 
 pub fn manifest(tx_hash: TxHash, batch_id: Uuid, members: &[(Uuid, u128)]) -> Value {

@@ -23,21 +23,21 @@ pub struct Theirs {
     pub debits: Vec<(Uuid, Money)>,
     /// Payments out, by reference.
     pub payments: Vec<(String, Money)>,
-    /// The on-ramp: order, fiat taken, tokens delivered.
+    /// The on-ramps: order, fiat taken, tokens delivered.
     pub orders: Vec<(Uuid, Money, Money)>,
-    /// The off-ramp: payouts made.
+    /// The off-ramps: payouts made.
     pub payouts: Vec<(Uuid, Money)>,
-    /// Tokens it got.
+    /// Tokens they got.
     pub tokens_received: i128,
-    /// Tokens it gave back.
+    /// Tokens they gave back.
     pub tokens_returned: i128,
     /// The chain: what our wallet holds.
     pub wallet: i128,
-    /// Tokens from the on-ramp's treasury to our wallet.
+    /// Tokens from the on-ramps' treasuries to our wallet.
     pub delivered: i128,
-    /// Tokens from our wallet to the off-ramp.
+    /// Tokens from our wallet to the off-ramps.
     pub settled: i128,
-    /// Tokens from the off-ramp to our wallet.
+    /// Tokens from the off-ramps to our wallet.
     pub returned: i128,
     /// Tokens between our wallet and anybody else.
     pub strangers: i128,
@@ -49,8 +49,12 @@ pub async fn read(facts: &Facts) -> Result<Theirs, Failure> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
     let mut theirs = Theirs::default();
     bank(&http, &facts.bank, &mut theirs).await?;
-    on_ramp(&http, &facts.on_ramp, &mut theirs).await?;
-    off_ramp(&http, &facts.off_ramp, &mut theirs).await?;
+    for server in &facts.on_ramps {
+        on_ramp(&http, server, &mut theirs).await?;
+    }
+    for server in &facts.off_ramps {
+        off_ramp(&http, server, &mut theirs).await?;
+    }
     chain(&http, facts, &mut theirs).await?;
     Ok(theirs)
 }
@@ -144,21 +148,26 @@ async fn chain(http: &reqwest::Client, facts: &Facts, theirs: &mut Theirs) -> Re
     let address = |terms: &serde_json::Value, field: &str| -> Result<Address, Failure> {
         terms[field].as_str().and_then(|a| a.parse().ok()).ok_or_else(|| bad(field))
     };
-    let treasury = address(&get(http, &facts.on_ramp, "/v1/terms").await?, "treasury_address")?;
-    let deposit = address(&get(http, &facts.off_ramp, "/v1/terms").await?, "deposit_address")?;
+    let (mut treasuries, mut deposits) = (Vec::new(), Vec::new());
+    for server in &facts.on_ramps {
+        treasuries.push(address(&get(http, server, "/v1/terms").await?, "treasury_address")?);
+    }
+    for server in &facts.off_ramps {
+        deposits.push(address(&get(http, server, "/v1/terms").await?, "deposit_address")?);
+    }
     let small = |amount: u128| i128::try_from(amount).map_err(|_| bad("a token amount"));
     theirs.wallet = small(rpc.token_balance(facts.token, facts.wallet).await?)?;
     let head = rpc.block_number().await?;
     for transfer in rpc.token_transfers(facts.token, 0, head, None, Some(facts.wallet)).await? {
         let sum = match transfer.from {
-            from if from == treasury => &mut theirs.delivered,
-            from if from == deposit => &mut theirs.returned,
+            from if treasuries.contains(&from) => &mut theirs.delivered,
+            from if deposits.contains(&from) => &mut theirs.returned,
             _ => &mut theirs.strangers,
         };
         *sum += small(transfer.amount)?;
     }
     for transfer in rpc.token_transfers(facts.token, 0, head, Some(facts.wallet), None).await? {
-        let sum = if transfer.to == deposit { &mut theirs.settled } else { &mut theirs.strangers };
+        let sum = if deposits.contains(&transfer.to) { &mut theirs.settled } else { &mut theirs.strangers };
         *sum += small(transfer.amount)?;
     }
     Ok(())

@@ -19,7 +19,7 @@ const LABEL: usize = 16;
 pub(super) fn opening() {
     println!("{}", ui::bold("Settla demo: fiat in, USDC across, fiat out"));
     note("Everything runs on this machine, as processes of their own: Postgres, an EVM chain, the platform,");
-    note("and a simulated bank, on-ramp, off-ramp and price feed that the platform reaches over HTTP alone.");
+    note("and a simulated bank, on-ramps, off-ramps and price feed that the platform reaches over HTTP alone.");
 }
 
 /// What was started.
@@ -27,8 +27,11 @@ pub(super) fn cast(facts: &Facts, took: Duration) {
     checked(&format!("started in {}", seconds(took)));
     field("platform", &facts.api);
     field("bank", &facts.bank.url);
-    field("on-ramp harbour", &facts.on_ramp.url);
-    field("off-ramp meridian", &facts.off_ramp.url);
+    for (side, servers) in [("on-ramp", &facts.on_ramps), ("off-ramp", &facts.off_ramps)] {
+        for server in servers {
+            field(&format!("{side} {}", server.name), &server.url);
+        }
+    }
     field("chain", &format!("{}, chain id {}, token {}", facts.rpc_url, facts.chain_id, facts.token));
 }
 

@@ -2,14 +2,23 @@
 
 use super::home::{Home, TenantCredentials};
 use super::parts::{CHAIN_ID, Parts};
+use crate::failure::Failure;
 use crate::platform::{BANK_ACCOUNT, Running};
+use crate::sandbox;
 use crate::ui;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Everything another command needs to work with this system.
-pub fn facts(home: &Home, parts: &Parts, running: &Running, tenants: &[TenantCredentials]) -> serde_json::Value {
-    let keys = home.sandbox_keys();
-    serde_json::json!({
+pub fn facts(home: &Home, parts: &Parts, running: &Running, tenants: &[TenantCredentials]) -> Result<Value, Failure> {
+    let server = |name: &str| -> Result<Value, Failure> {
+        Ok(json!({ "name": name, "url": parts.sandbox_url(name), "key": home.sandbox_key(name)? }))
+    };
+    let all = |names: Vec<String>| names.iter().map(|name| server(name)).collect::<Result<Vec<_>, _>>();
+    let (on_ramps, off_ramps) = (all(sandbox::on_ramps())?, all(sandbox::off_ramps())?);
+    let mut bank = server(sandbox::BANK)?;
+    bank["account"] = BANK_ACCOUNT.into();
+    Ok(json!({
         "api": format!("http://{}", running.api),
         "metrics": format!("http://{}/metrics", running.metrics),
         "database_url": parts.database_url,
@@ -17,18 +26,21 @@ pub fn facts(home: &Home, parts: &Parts, running: &Running, tenants: &[TenantCre
         "chain_id": CHAIN_ID,
         "token": parts.token,
         "wallet": running.wallet,
-        "bank": { "url": parts.sandbox_url(0), "key": keys.bank, "account": BANK_ACCOUNT },
-        "on_ramp": { "url": parts.sandbox_url(1), "key": keys.on_ramp },
-        "off_ramp": { "url": parts.sandbox_url(2), "key": keys.off_ramp },
-        "fx": { "url": parts.sandbox_url(3), "key": keys.fx },
+        "bank": bank,
+        "on_ramps": on_ramps,
+        "off_ramps": off_ramps,
+        // The first of each, for whoever needs only one.
+        "on_ramp": on_ramps.first(),
+        "off_ramp": off_ramps.first(),
+        "fx": server(sandbox::FX)?,
         "tenants": tenants,
         "pids": parts.pids(),
         "log": home.log(),
-    })
+    }))
 }
 
 /// For people: where things are, keys, and three requests to try.
-pub fn print(facts: &serde_json::Value, took: Duration) {
+pub fn print(facts: &Value, took: Duration) {
     let text = |pointer: &str| facts.pointer(pointer).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let api = text("/api");
     println!("{} in {:.1} s\n", ui::green("Settla is ready"), took.as_secs_f64());
@@ -38,13 +50,17 @@ pub fn print(facts: &serde_json::Value, took: Duration) {
         ("metrics", text("/metrics")),
         ("chain (JSON-RPC)", text("/rpc_url")),
         ("bank", text("/bank/url")),
-        ("on-ramp", text("/on_ramp/url")),
-        ("off-ramp", text("/off_ramp/url")),
         ("price feed", text("/fx/url")),
         ("log", text("/log")),
     ];
     for (name, value) in rows {
         println!("  {name:<18} {value}");
+    }
+    for (side, list) in [("on-ramp", "on_ramps"), ("off-ramp", "off_ramps")] {
+        for one in facts[list].as_array().into_iter().flatten() {
+            let name = format!("{side} {}", one["name"].as_str().unwrap_or_default());
+            println!("  {name:<18} {}", one["url"].as_str().unwrap_or_default());
+        }
     }
     println!();
     for tenant in facts["tenants"].as_array().into_iter().flatten() {

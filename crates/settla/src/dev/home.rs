@@ -1,9 +1,10 @@
 //! The folder of a local system: its secrets, its log, and who is using it.
 
 use crate::failure::Failure;
-use crate::sandbox::SandboxKeys;
+use crate::sandbox::{self, SandboxKeys};
 use serde::{Deserialize, Serialize};
 use settla_vault::{MasterKey, Secret, WebhookSecret, random_bytes};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,9 +21,8 @@ pub struct Home {
 struct Secrets {
     api_key_hmac_secret: String,
     sandbox: SandboxKeys,
-    bank_webhook: String,
-    on_ramp_webhook: String,
-    off_ramp_webhook: String,
+    /// Secrets of the servers' webhooks, by server.
+    webhooks: BTreeMap<String, String>,
 }
 
 /// A seeded tenant with its key. Only a local system keeps keys, so that it can print them again.
@@ -57,7 +57,10 @@ impl Home {
         let dir = dir.canonicalize()?;
         let path = dir.join("secrets.json");
         let secrets = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
+                Failure::new(format!("{} is not of this version", path.display()))
+                    .try_next("remove the folder, or start in another one (`--dir`)")
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_secrets(&path)?,
             Err(error) => return Err(error.into()),
         };
@@ -88,9 +91,10 @@ impl Home {
         self.dir.join("sandbox-keys.json")
     }
 
-    /// The sandbox's keys.
-    pub(crate) fn sandbox_keys(&self) -> &SandboxKeys {
-        &self.secrets.sandbox
+    /// The key of a server of the sandbox.
+    pub fn sandbox_key(&self, server: &str) -> Result<&str, Failure> {
+        let key = self.secrets.sandbox.get(server);
+        key.map(String::as_str).ok_or_else(|| Failure::new(format!("no key of {server} in secrets.json")))
     }
 
     /// `SETTLA_API_KEY_HMAC_SECRET` (hex, 32 bytes or more), or the one made for this folder.
@@ -103,14 +107,11 @@ impl Home {
         }
     }
 
-    /// Secrets of the webhooks of bank, on-ramp and off-ramp.
-    pub fn webhook_secrets(&self) -> Result<[WebhookSecret; 3], Failure> {
-        let s = &self.secrets;
-        Ok([
-            WebhookSecret::parse(&s.bank_webhook)?,
-            WebhookSecret::parse(&s.on_ramp_webhook)?,
-            WebhookSecret::parse(&s.off_ramp_webhook)?,
-        ])
+    /// The secret of a server's webhooks.
+    pub fn webhook_secret(&self, server: &str) -> Result<WebhookSecret, Failure> {
+        let secret = self.secrets.webhooks.get(server);
+        let secret = secret.ok_or_else(|| Failure::new(format!("no webhook secret of {server} in secrets.json")))?;
+        Ok(WebhookSecret::parse(secret)?)
     }
 
     /// The master key, made at first use.
@@ -181,10 +182,8 @@ fn make_secrets(path: &Path) -> Result<Secrets, Failure> {
     let webhook = || WebhookSecret::generate().expose().expose().clone();
     let secrets = Secrets {
         api_key_hmac_secret: random(),
-        sandbox: SandboxKeys { bank: random(), on_ramp: random(), off_ramp: random(), fx: random() },
-        bank_webhook: webhook(),
-        on_ramp_webhook: webhook(),
-        off_ramp_webhook: webhook(),
+        sandbox: sandbox::servers().into_iter().map(|server| (server, random())).collect(),
+        webhooks: sandbox::servers().into_iter().map(|server| (server, webhook())).collect(),
     };
     // Written aside and linked into place, so that a kill leaves all of it or nothing.
     let draft = path.with_extension(format!("new-{}", std::process::id()));

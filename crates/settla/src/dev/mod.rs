@@ -65,7 +65,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
     };
     let stopped = platform::stop_signal()?;
-    let facts = banner::facts(&home, &system.parts, &system.platform, &system.tenants);
+    let facts = banner::facts(&home, &system.parts, &system.platform, &system.tenants)?;
     home.write_facts(&facts)?;
     if args.json {
         println!("{facts}");

@@ -2,7 +2,8 @@
 
 use super::home::Home;
 use crate::failure::Failure;
-use crate::platform::{PlatformConfig, ProviderAt};
+use crate::platform::{self, PlatformConfig, ProviderAt};
+use crate::sandbox;
 use settla_devkit::child::{Child, ChildSpec, attach_or_start};
 use settla_devkit::probe::http_ok;
 use settla_devkit::process::StopSignal;
@@ -51,19 +52,22 @@ impl Parts {
         let anvil = anvil?;
         let rpc = Rpc::connect(&anvil.url(), CHAIN_ID).await?;
         let token = TestToken::ensure(&rpc, &DevKey::account_0()).await?.address();
-        let sandbox = sandbox(home, &anvil.url(), token, tuning).await?;
+        let sandbox = start_sandbox(home, &anvil.url(), token, tuning).await?;
         Ok(Self { postgres, anvil, sandbox, database_url, token, rpc })
     }
 
     /// What a platform process has to know to work with these parts.
     pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
-        let [bank_hook, on_ramp_hook, off_ramp_hook] = home.webhook_secrets()?;
-        let keys = home.sandbox_keys();
-        let at = |port: usize, key: &str, webhook_secret| ProviderAt {
-            url: self.sandbox_url(port),
-            key: key.to_owned(),
-            webhook_secret,
+        // Its name, and that among the sandbox's servers.
+        let at = |name: &str, server: &str| -> Result<ProviderAt, Failure> {
+            Ok(ProviderAt {
+                name: name.to_owned(),
+                url: self.sandbox_url(server),
+                key: home.sandbox_key(server)?.to_owned(),
+                webhook_secret: home.webhook_secret(server)?,
+            })
         };
+        let all = |names: Vec<String>| names.iter().map(|name| at(name, name)).collect::<Result<Vec<_>, _>>();
         Ok(PlatformConfig {
             environment: Environment::Test,
             database_url: self.database_url.clone(),
@@ -77,17 +81,19 @@ impl Parts {
             token: self.token,
             depth: DEPTH,
             final_depth: FINAL_DEPTH,
-            bank: at(0, &keys.bank, bank_hook.clone()),
-            on_ramp: at(1, &keys.on_ramp, on_ramp_hook),
-            off_ramp: at(2, &keys.off_ramp, off_ramp_hook),
-            fx: at(3, &keys.fx, bank_hook),
+            bank: at(platform::BANK, sandbox::BANK)?,
+            on_ramps: all(sandbox::on_ramps())?,
+            off_ramps: all(sandbox::off_ramps())?,
+            fx: at(sandbox::FX, sandbox::FX)?,
             local_webhooks: true,
         })
     }
 
-    /// URL of a sandbox server: bank, on-ramp, off-ramp, feed.
-    pub fn sandbox_url(&self, server: usize) -> String {
-        format!("http://127.0.0.1:{}", self.sandbox.ports().get(server).copied().unwrap_or(0))
+    /// URL of a sandbox server.
+    pub fn sandbox_url(&self, server: &str) -> String {
+        let place = sandbox::servers().iter().position(|name| name == server);
+        let port = place.and_then(|place| self.sandbox.ports().get(place)).copied();
+        format!("http://127.0.0.1:{}", port.unwrap_or(0))
     }
 
     /// JSON-RPC of the chain.
@@ -139,16 +145,17 @@ async fn chain(home: &Home) -> Result<Anvil, Failure> {
     Ok(Anvil::start(Some(&home.at("chain")), settings).await?)
 }
 
-async fn sandbox(home: &Home, rpc_url: &str, token: Address, tuning: Tuning) -> Result<Child, Failure> {
+async fn start_sandbox(home: &Home, rpc_url: &str, token: Address, tuning: Tuning) -> Result<Child, Failure> {
     let folder = home.at("sandbox");
     std::fs::create_dir_all(&folder)?;
     let program = std::env::current_exe()?;
     let spec = ChildSpec {
         name: "sandbox",
         folder: &folder,
-        ports: 4,
+        ports: sandbox::servers().len(),
         stop_signal: StopSignal::Terminate,
-        ready_within: Duration::from_secs(20),
+        // Six transactions that fill its wallets, a block each, come first.
+        ready_within: Duration::from_secs(30),
     };
     let command = |ports: &[u16]| {
         let mut command = std::process::Command::new(&program);

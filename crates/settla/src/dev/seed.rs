@@ -5,7 +5,8 @@ use super::parts::Parts;
 use crate::failure::Failure;
 use crate::local::{ApiClient, ServerFacts, top_up};
 use crate::operator::{self, Terms};
-use crate::platform::BANK_ACCOUNT;
+use crate::platform::{BANK, BANK_ACCOUNT};
+use crate::sandbox;
 use settla_domain::money::{Currency, Money};
 use settla_store::operator::{RateOverrides, set_rate_limits};
 use settla_store::{Store, StoreConfig};
@@ -26,8 +27,9 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
     let store = Store::open(&StoreConfig::new(parts.database_url.clone())).await?;
     let master = home.master_key()?;
     let bank = ServerFacts {
-        url: parts.sandbox_url(0),
-        key: home.sandbox_keys().bank.clone(),
+        name: BANK.to_owned(),
+        url: parts.sandbox_url(sandbox::BANK),
+        key: home.sandbox_key(sandbox::BANK)?.to_owned(),
         account: BANK_ACCOUNT.to_owned(),
     };
     let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;

@@ -45,9 +45,13 @@ pub struct Facts {
     pub wallet: settla_evm::Address,
     /// The bank.
     pub bank: ServerFacts,
-    /// The on-ramp.
+    /// The on-ramps.
+    pub on_ramps: Vec<ServerFacts>,
+    /// The off-ramps.
+    pub off_ramps: Vec<ServerFacts>,
+    /// The first of the on-ramps.
     pub on_ramp: ServerFacts,
-    /// The off-ramp.
+    /// The first of the off-ramps.
     pub off_ramp: ServerFacts,
     /// The price feed.
     pub fx: ServerFacts,
@@ -60,6 +64,8 @@ pub struct Facts {
 /// A sandbox server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ServerFacts {
+    /// Its name.
+    pub name: String,
     /// Base URL.
     pub url: String,
     /// Bearer key.

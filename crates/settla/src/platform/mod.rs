@@ -37,11 +37,7 @@ use tokio::task::JoinHandle;
 
 pub use signer::SignerFolder;
 
-/// Names of the providers that the sandbox plays.
-pub const ON_RAMP: &str = "harbour";
-/// See [`ON_RAMP`].
-pub const OFF_RAMP: &str = "meridian";
-/// See [`ON_RAMP`].
+/// The bank's name.
 pub const BANK: &str = "sandbank";
 /// Our account at the bank.
 pub const BANK_ACCOUNT: &str = "settla-client-money";
@@ -65,15 +61,18 @@ pub struct PlatformConfig {
     /// Blocks after which nothing is expected to be taken back any more.
     pub final_depth: u64,
     pub bank: ProviderAt,
-    pub on_ramp: ProviderAt,
-    pub off_ramp: ProviderAt,
+    /// At least one; the first is used.
+    pub on_ramps: Vec<ProviderAt>,
+    /// At least one; the first is used.
+    pub off_ramps: Vec<ProviderAt>,
     pub fx: ProviderAt,
     /// Whether webhooks may go to this machine: development alone.
     pub local_webhooks: bool,
 }
 
-/// Where a provider is, its key, and the secret of its webhooks.
+/// A provider's name, where it is, its key, and the secret of its webhooks.
 pub struct ProviderAt {
+    pub name: String,
     pub url: String,
     pub key: String,
     pub webhook_secret: WebhookSecret,
@@ -124,9 +123,9 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn http(name: &str, at: &ProviderAt) -> Result<Http, Failure> {
+fn http(at: &ProviderAt) -> Result<Http, Failure> {
     let endpoint = Endpoint {
-        name: name.to_owned(),
+        name: at.name.clone(),
         base_url: at.url.clone(),
         key: Secret::new(at.key.clone()),
         timeout: Duration::from_secs(2),
@@ -181,10 +180,17 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         depth: config.depth,
     });
 
-    let on_ramp: Arc<dyn OnRamp> = Arc::new(HttpOnRamp::new(http(ON_RAMP, &config.on_ramp)?));
-    let off_ramp: Arc<dyn OffRamp> = Arc::new(HttpOffRamp::new(http(OFF_RAMP, &config.off_ramp)?));
-    let bank: Arc<dyn Bank> = Arc::new(HttpBank::new(http(BANK, &config.bank)?, BANK_ACCOUNT));
-    let fx: Arc<dyn FxFeed> = Arc::new(HttpFx::new(http("fx", &config.fx)?, Duration::from_millis(500)));
+    let corridors = corridors(&chain.name, &config.on_ramps, &config.off_ramps)?;
+    let mut on_ramps: HashMap<String, Arc<dyn OnRamp>> = HashMap::new();
+    for at in &config.on_ramps {
+        on_ramps.insert(at.name.clone(), Arc::new(HttpOnRamp::new(http(at)?)));
+    }
+    let mut off_ramps: HashMap<String, Arc<dyn OffRamp>> = HashMap::new();
+    for at in &config.off_ramps {
+        off_ramps.insert(at.name.clone(), Arc::new(HttpOffRamp::new(http(at)?)));
+    }
+    let bank: Arc<dyn Bank> = Arc::new(HttpBank::new(http(&config.bank)?, BANK_ACCOUNT));
+    let fx: Arc<dyn FxFeed> = Arc::new(HttpFx::new(http(&config.fx)?, Duration::from_millis(500)));
 
     let api = TcpListener::bind(config.api).await.map_err(|error| {
         Failure::new(format!("cannot listen on {}: {error}", config.api)).try_next("choose another port with --port")
@@ -193,46 +199,56 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let (api_at, metrics_at) = (api.local_addr()?, metrics_listener.local_addr()?);
 
     let hook = |provider: &str| format!("http://{api_at}/webhooks/providers/{provider}");
-    let introductions = vec![
-        introduce(Party::Bank(Arc::clone(&bank)), hook(BANK), config.bank.webhook_secret.clone()),
-        introduce(Party::OnRamp(Arc::clone(&on_ramp)), hook(ON_RAMP), config.on_ramp.webhook_secret.clone()),
-        introduce(Party::OffRamp(Arc::clone(&off_ramp)), hook(OFF_RAMP), config.off_ramp.webhook_secret.clone()),
-    ];
+    let tell = |party, at: &ProviderAt| introduce(party, hook(&at.name), at.webhook_secret.clone());
+    let mut introductions = vec![tell(Party::Bank(Arc::clone(&bank)), &config.bank)];
+    for at in &config.on_ramps {
+        introductions.extend(on_ramps.get(&at.name).map(|ramp| tell(Party::OnRamp(Arc::clone(ramp)), at)));
+    }
+    for at in &config.off_ramps {
+        introductions.extend(off_ramps.get(&at.name).map(|ramp| tell(Party::OffRamp(Arc::clone(ramp)), at)));
+    }
 
     let runner = Runner::start(store.clone());
     let keyring = Arc::new(Keyring::new(Arc::clone(&config.master_key), store.clone()));
-    let secrets = HashMap::from([
-        (ON_RAMP.to_owned(), vec![config.on_ramp.webhook_secret]),
-        (OFF_RAMP.to_owned(), vec![config.off_ramp.webhook_secret]),
-        (BANK.to_owned(), vec![config.bank.webhook_secret]),
-    ]);
+    let senders = [config.bank].into_iter().chain(config.on_ramps).chain(config.off_ramps);
+    let secrets: HashMap<_, _> = senders.map(|at| (at.name, vec![at.webhook_secret])).collect();
+    let providers = secrets.keys().map(|name| (name.clone(), config.environment)).collect();
     let server_config = ServerConfig {
         environment: config.environment,
         hashers: vec![hasher],
         fingerprint_key: derive(&config.api_key_hmac_secret, "settla idempotency fingerprint")?,
         cursor_key: derive(&config.api_key_hmac_secret, "settla cursor")?,
-        corridors: corridors(&chain.name),
+        corridors,
         quote_lifetime_ms: 60_000,
         rate_age_ms_max: 10_000,
         webhook_rules: if config.local_webhooks { WebhookRules::AnyAddress } else { WebhookRules::PublicHttps },
         pay_to: BANK_ACCOUNT.to_owned(),
         provider_secrets: secrets,
     };
-    let probes: Vec<(&'static str, Arc<dyn Probe>)> = vec![
+    let mut probes: Vec<(&'static str, Arc<dyn Probe>)> = vec![
         ("chain", Arc::new(probes::ChainProbe(Arc::clone(&chain)))),
         ("bank", Arc::new(probes::BankProbe(Arc::clone(&bank)))),
-        ("on_ramp", Arc::new(probes::OnRampProbe(Arc::clone(&on_ramp)))),
-        ("off_ramp", Arc::new(probes::OffRampProbe(Arc::clone(&off_ramp)))),
         ("fx", Arc::new(probes::FxProbe(Arc::clone(&fx)))),
     ];
+    // One each. Which one it is stays among ourselves: anybody may ask this.
+    probes.extend(
+        on_ramps
+            .values()
+            .map(|ramp| -> (_, Arc<dyn Probe>) { ("on_ramp", Arc::new(probes::OnRampProbe(Arc::clone(ramp)))) }),
+    );
+    probes.extend(
+        off_ramps
+            .values()
+            .map(|ramp| -> (_, Arc<dyn Probe>) { ("off_ramp", Arc::new(probes::OffRampProbe(Arc::clone(ramp)))) }),
+    );
     let server = Arc::new(Server::new(server_config, store.clone(), runner.clone(), Arc::clone(&keyring), fx, probes));
 
     let node = Node::new(NodeParts {
         store: store.clone(),
         runner,
         keyring,
-        on_ramps: HashMap::from([(ON_RAMP.to_owned(), on_ramp)]),
-        off_ramps: HashMap::from([(OFF_RAMP.to_owned(), off_ramp)]),
+        on_ramps,
+        off_ramps,
         bank,
         chain,
         wallet,
@@ -246,21 +262,25 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(node.run(signer, stopping.clone())),
-        serve_api(api, config.environment, server, stopping.clone()),
+        serve_api(api, config.environment, server, providers, stopping.clone()),
         serve_metrics(metrics_listener, measured, stopping),
     ];
     Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, introductions, store })
 }
 
-fn corridors(chain: &str) -> Corridors {
-    Corridors {
-        on_ramp: ON_RAMP.to_owned(),
-        off_ramp: OFF_RAMP.to_owned(),
+fn corridors(chain: &str, on_ramps: &[ProviderAt], off_ramps: &[ProviderAt]) -> Result<Corridors, Failure> {
+    let first = |list: &[ProviderAt], side| {
+        let first = list.first().map(|at| at.name.clone());
+        first.ok_or_else(|| Failure::new(format!("no {side} is configured")))
+    };
+    Ok(Corridors {
+        on_ramp: first(on_ramps, "on-ramp")?,
+        off_ramp: first(off_ramps, "off-ramp")?,
         chain: chain.to_owned(),
         sources: vec![Currency::GBP, Currency::EUR, Currency::USD],
         stablecoins: vec![Currency::USDC],
         destinations: vec![Currency::NGN, Currency::KES, Currency::GHS, Currency::GBP, Currency::EUR],
-    }
+    })
 }
 
 async fn told(mut stop: watch::Receiver<bool>) {
@@ -272,14 +292,13 @@ fn serve_api(
     listener: TcpListener,
     environment: Environment,
     server: Arc<dyn Platform>,
+    providers: BTreeMap<String, Environment>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (live, test) = match environment {
         Environment::Live => (Some(server), None),
         Environment::Test => (None, Some(server)),
     };
-    let providers =
-        [ON_RAMP, OFF_RAMP, BANK].into_iter().map(|name| (name.to_owned(), environment)).collect::<BTreeMap<_, _>>();
     let limits = Limits::default();
     let gateway = Gateway { live, test, providers, limits: limits.clone() };
     tokio::spawn(async move {
