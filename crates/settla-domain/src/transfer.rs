@@ -237,7 +237,7 @@ pub struct Transfer {
     pub settlement: Settlement,
     /// Where it stands.
     pub state: TransferState,
-    /// One more at each change.
+    /// One more at each change of its state.
     pub version: u32,
     /// What became known on the way.
     pub progress: Progress,

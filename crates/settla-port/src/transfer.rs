@@ -119,7 +119,7 @@ pub struct TransferView {
     /// Where it stands.
     #[schema(example = "FUNDED")]
     pub state: String,
-    /// One more at each change.
+    /// One more at each change of its state.
     pub version: u32,
     /// The quote it used.
     #[schema(value_type = String)]

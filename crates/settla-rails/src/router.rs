@@ -176,8 +176,8 @@ mod tests {
         let rate = |text: &str| SourcedRate { rate: text.parse().unwrap(), source: "x".into(), as_of: Timestamp(0) };
         let (source, destination) = (Currency::GBP, Currency::NGN);
         let amount = match side {
-            AmountSide::Source => Money::new(source, 1_000_00),
-            AmountSide::Destination => Money::new(destination, 1_900_000_00),
+            AmountSide::Source => Money::new(source, 100_000),
+            AmountSide::Destination => Money::new(destination, 190_000_000),
         };
         let route = Route {
             on_ramp: on_ramp.into(),

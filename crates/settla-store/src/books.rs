@@ -3,8 +3,10 @@
 use crate::StoreError;
 use crate::row::{currency, money, tenant};
 use settla_domain::account::AccountId;
+use settla_domain::effect::EffectKind;
 use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
+use settla_domain::transfer::Transfer;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
@@ -89,34 +91,50 @@ pub struct TransferLine {
     pub source: Money,
     /// What the on-ramp delivered.
     pub delivered: Option<Money>,
-    /// What the off-ramp was sent.
-    pub sent: Money,
+    /// The order's name at the on-ramp that has it.
+    pub order: Uuid,
+    /// The payout's name at the off-ramp that has it.
+    pub payout: Uuid,
     /// What the off-ramp paid.
     pub paid: Option<Money>,
-    /// Whether the tokens went to the off-ramp.
-    pub settled: bool,
-    /// Whether they came back.
-    pub returned: bool,
+    /// Tokens that went to off-ramps, over all its legs.
+    pub out: i128,
+    /// Tokens that came back from them.
+    pub back: i128,
+    /// What was paid to us for its tokens, if they were sold, and the sale's name at the off-ramp.
+    pub sold: Option<(Uuid, Money)>,
+}
+
+impl TransferLine {
+    fn of(t: &Transfer) -> Self {
+        let (progress, terms) = (&t.progress, &t.terms);
+        let went = progress.returned_payouts.iter().filter(|leg| leg.settlement_tx.is_some()).count();
+        let came = progress.returned_payouts.iter().filter(|leg| leg.return_tx.is_some()).count();
+        let for_sale = progress.sale.as_ref().filter(|sale| sale.settlement_tx.is_some());
+        let is_back = progress.return_tx.is_some();
+        let times = |count: usize| terms.sent.minor * i128::try_from(count).unwrap_or(0);
+        let out =
+            times(went + usize::from(progress.settlement_tx.is_some())) + for_sale.map_or(0, |_| terms.bought.minor);
+        let last = if for_sale.is_some() { terms.bought.minor } else { terms.sent.minor };
+        Self {
+            id: t.id.0,
+            state: t.state.name().to_owned(),
+            source: terms.source,
+            delivered: progress.delivered,
+            order: EffectKind::OnRamp.id_on_leg(t.id.0, progress.order_leg()).0,
+            payout: EffectKind::OffRamp.id_on_leg(t.id.0, progress.payout_leg()).0,
+            paid: progress.paid,
+            out,
+            back: times(came) + if is_back { last } else { 0 },
+            sold: for_sale.filter(|s| s.is_paid).map(|s| (EffectKind::SellBack.id_for(t.id.0).0, s.proceeds)),
+        }
+    }
 }
 
 /// Every transfer, oldest first. For checks of a bounded system, not for a live one of any size.
 pub async fn transfer_lines(auditor: &PgPool) -> Result<Vec<TransferLine>, StoreError> {
     let rows = sqlx::query("SELECT * FROM transfers ORDER BY id").fetch_all(auditor).await?;
-    rows.iter()
-        .map(|r| {
-            let t = crate::batch::transfer(r)?;
-            Ok(TransferLine {
-                id: t.id.0,
-                state: t.state.name().to_owned(),
-                source: t.terms.source,
-                delivered: t.progress.delivered,
-                sent: t.terms.sent,
-                paid: t.progress.paid,
-                settled: t.progress.settlement_tx.is_some(),
-                returned: t.progress.return_tx.is_some(),
-            })
-        })
-        .collect()
+    rows.iter().map(|r| Ok(TransferLine::of(&crate::batch::transfer(r)?))).collect()
 }
 
 /// Rows of the whole schema by table, exact.

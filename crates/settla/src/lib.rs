@@ -15,5 +15,6 @@ pub mod operator;
 pub mod outbox;
 mod platform;
 pub mod review;
+pub mod route;
 pub mod sandbox;
 pub mod ui;

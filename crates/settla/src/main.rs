@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, books, demo, dev, doctor, operator, outbox, review, sandbox, ui};
+use settla::{bench, books, demo, dev, doctor, operator, outbox, review, route, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -35,6 +35,8 @@ enum Command {
     Review(review::Args),
     /// Work that failed again and again: list it, put it back.
     Outbox(outbox::Args),
+    /// Providers and corridors: how they did lately, switch them on and off.
+    Route(route::Args),
     /// Run the simulated bank, providers and price feed (started by `settla dev`).
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             Command::Key(args) => operator::key(args).await,
             Command::Review(args) => review::run(args).await,
             Command::Outbox(args) => outbox::run(args).await,
+            Command::Route(args) => route::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
         }
     });

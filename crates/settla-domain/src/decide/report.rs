@@ -315,11 +315,13 @@ pub(super) fn advance(
 ) -> Transfer {
     let mut after = transfer.clone();
     after.state = state;
-    after.version += 1;
     after.updated_at = now;
     learn(&mut after.progress);
+    // Whoever follows the events sees every version.
+    let is_news = after.state != transfer.state;
+    after.version += u32::from(is_news);
     changes.push(Change::TransferChanged(after.clone()));
-    if after.state != transfer.state {
+    if is_news {
         changes.push(Change::Happened(Event::of_transfer(&after)));
     }
     after

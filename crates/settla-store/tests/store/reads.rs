@@ -205,7 +205,7 @@ async fn the_books_add_up_what_there_is() {
     assert_eq!(lines.len(), 4);
     let line = lines.iter().find(|line| line.id == two.completed.id.0).unwrap();
     assert_eq!((line.paid, line.delivered), (Some(two.completed.terms.destination), Some(two.completed.terms.bought)));
-    assert!(line.settled && !line.returned && line.state == "COMPLETED");
+    assert!(line.out == two.completed.terms.sent.minor && line.back == 0 && line.state == "COMPLETED");
     let live = books::live_debits(&store.auditor).await.unwrap();
     assert_eq!(live, [(one.tenant, one.settling.terms.debit), (two.tenant, two.settling.terms.debit)]);
     let counts = books::row_counts(&store.auditor).await.unwrap();

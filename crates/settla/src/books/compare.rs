@@ -4,7 +4,6 @@ use super::Report;
 use super::ours::Ours;
 use super::outside::Theirs;
 use settla_domain::account::{AccountId, AccountKind};
-use settla_domain::effect::EffectKind;
 use settla_domain::money::{Currency, Money};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -140,7 +139,7 @@ pub fn bank(ours: &Ours, theirs: &Theirs, report: &mut Report) {
         report.compare(format!("bank {currency}: paid in"), show(currency, debits), show(currency, incoming));
     }
     let delivered = ours.transfers.iter().filter(|t| t.delivered.is_some());
-    let debits: Vec<(Uuid, Money)> = delivered.map(|t| (EffectKind::OnRamp.id_for(t.id).0, t.source)).collect();
+    let debits: Vec<(Uuid, Money)> = delivered.map(|t| (t.order, t.source)).collect();
     report.none(
         format!("bank: {} direct debits, one by one", debits.len()),
         &differences(&debits, &theirs.debits, Money::to_string),
@@ -154,9 +153,7 @@ pub fn bank(ours: &Ours, theirs: &Theirs, report: &mut Report) {
 
 /// The on-ramp: every order's fiat and tokens.
 pub fn on_ramp(ours: &Ours, theirs: &Theirs, report: &mut Report) {
-    let line = |t: &settla_store::books::TransferLine| {
-        t.delivered.map(|got| (EffectKind::OnRamp.id_for(t.id).0, (t.source, got)))
-    };
+    let line = |t: &settla_store::books::TransferLine| t.delivered.map(|got| (t.order, (t.source, got)));
     let orders: Vec<_> = ours.transfers.iter().filter_map(line).collect();
     let books: Vec<_> = theirs.orders.iter().map(|(id, fiat, tokens)| (*id, (*fiat, *tokens))).collect();
     let say = |(fiat, tokens): &(Money, Money)| format!("{fiat} -> {tokens}");
@@ -169,14 +166,14 @@ pub fn off_ramp(ours: &Ours, theirs: &Theirs, report: &mut Report) {
     let tokens = ours.sums.iter().find(|s| s.account == account && s.currency == Currency::USDC);
     let sent = tokens.map_or(0, |s| s.debits);
     report.compare("off-ramp: tokens it got", show(Currency::USDC, sent), show(Currency::USDC, theirs.tokens_received));
-    let returned: i128 = ours.transfers.iter().filter(|t| t.returned).map(|t| t.sent.minor).sum();
+    let returned: i128 = ours.transfers.iter().map(|t| t.back).sum();
     report.compare(
         "off-ramp: tokens it gave back",
         show(Currency::USDC, returned),
         show(Currency::USDC, theirs.tokens_returned),
     );
-    let paid: Vec<(Uuid, Money)> =
-        ours.transfers.iter().filter_map(|t| t.paid.map(|m| (EffectKind::OffRamp.id_for(t.id).0, m))).collect();
+    let payouts = ours.transfers.iter().filter_map(|t| t.paid.map(|m| (t.payout, m)));
+    let paid: Vec<(Uuid, Money)> = payouts.chain(ours.transfers.iter().filter_map(|t| t.sold)).collect();
     report.none(
         format!("off-ramp: {} payouts, one by one", paid.len()),
         &differences(&paid, &theirs.payouts, Money::to_string),
@@ -189,9 +186,9 @@ pub fn chain(ours: &Ours, theirs: &Theirs, report: &mut Report) {
     report.compare("chain: our wallet", usdc(ours.platform(AccountKind::Wallet, Currency::USDC)), usdc(theirs.wallet));
     let delivered: i128 = ours.transfers.iter().filter_map(|t| t.delivered).map(|m| m.minor).sum();
     report.compare("chain: from the on-ramp", usdc(delivered), usdc(theirs.delivered));
-    let settled: i128 = ours.transfers.iter().filter(|t| t.settled).map(|t| t.sent.minor).sum();
+    let settled: i128 = ours.transfers.iter().map(|t| t.out).sum();
     report.compare("chain: to the off-ramp", usdc(settled), usdc(theirs.settled));
-    let returned: i128 = ours.transfers.iter().filter(|t| t.returned).map(|t| t.sent.minor).sum();
+    let returned: i128 = ours.transfers.iter().map(|t| t.back).sum();
     report.compare("chain: back from the off-ramp", usdc(returned), usdc(theirs.returned));
     report.compare("chain: to or from anybody else", usdc(0), usdc(theirs.strangers));
 }

@@ -69,8 +69,35 @@ pub(super) struct Transfer {
     pub payout_reference: Option<String>,
     pub return_tx: Option<TxHash>,
     pub failure: Option<String>,
+    #[serde(default)]
+    pub refused_orders: Vec<RefusedOrder>,
+    #[serde(default)]
+    pub returned_payouts: Vec<ReturnedPayout>,
+    pub sale: Option<Sale>,
     #[serde(deserialize_with = "instant")]
     pub created_at: Timestamp,
+}
+
+/// An on-ramp that refused before another one got the order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct RefusedOrder {
+    pub provider: String,
+}
+
+/// An off-ramp that gave the tokens back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct ReturnedPayout {
+    pub provider: String,
+    pub return_tx: Option<TxHash>,
+}
+
+/// The tokens, sold back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Sale {
+    pub provider: String,
+    pub proceeds: Money,
+    pub paid: bool,
+    pub fx_loss: String,
 }
 
 /// To whom, masked.

@@ -29,7 +29,7 @@ pub(super) async fn tell(stage: &Stage, tenant: &Tenant, since: Instant) -> Resu
     ensure(transfer.paid == Some(quote.price.destination), || "another amount was paid than was quoted".to_owned())?;
     ensure(ended.last_step() > UNANSWERED, || "the off-ramp has answered what it should not".to_owned())?;
     let payout = EffectKind::OffRamp.id_for(transfer.id.0).0.to_string();
-    let book = ask(&stage.facts.off_ramp, "/v1/statement?limit=1000").await?;
+    let book = ask(stage.off_ramp(&quote.price.off_ramp)?, "/v1/statement?limit=1000").await?;
     let entries = book["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
     let paid = entries.iter().filter(|entry| entry["kind"] == "paid" && entry["id"] == *payout).count();
     ensure(paid == 1, || format!("the off-ramp's own book has this payout {paid} times"))?;

@@ -70,6 +70,16 @@ impl Stage {
         Ok(Self { facts, dir, chain, hooks: Receiver::start().await?, live })
     }
 
+    /// The on-ramp of this name.
+    pub(super) fn on_ramp(&self, name: &str) -> Result<&ServerFacts, Failure> {
+        named(&self.facts.on_ramps, name)
+    }
+
+    /// The off-ramp of this name.
+    pub(super) fn off_ramp(&self, name: &str) -> Result<&ServerFacts, Failure> {
+        named(&self.facts.off_ramps, name)
+    }
+
     /// A seeded tenant, its webhooks registered.
     pub(super) async fn seeded(&self, slug: &str) -> Result<Tenant, Failure> {
         let known = self.facts.tenants.iter().find(|t| t.slug == slug);
@@ -184,6 +194,10 @@ impl Tenant {
         let page: Page<T> = read(self.api.get(path).await?)?;
         Ok(page.data)
     }
+}
+
+fn named<'a>(servers: &'a [ServerFacts], name: &str) -> Result<&'a ServerFacts, Failure> {
+    servers.iter().find(|server| server.name == name).ok_or_else(|| Failure::new(format!("there is no {name}")))
 }
 
 /// What one of the sandbox's servers says.

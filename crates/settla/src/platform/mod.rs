@@ -20,6 +20,7 @@ use settla_rails::http::{Endpoint, Http};
 use settla_rails::off_ramp::{HttpOffRamp, OffRamp};
 use settla_rails::on_ramp::{HttpOnRamp, OnRamp};
 use settla_server::keyring::Keyring;
+use settla_server::route_facts::RouteFacts;
 use settla_server::runner::Runner;
 use settla_server::{Corridors, Probe, Server, ServerConfig, WebhookRules};
 use settla_store::{Store, StoreConfig, operator};
@@ -61,9 +62,9 @@ pub struct PlatformConfig {
     /// Blocks after which nothing is expected to be taken back any more.
     pub final_depth: u64,
     pub bank: ProviderAt,
-    /// At least one; the first is used.
+    /// At least one.
     pub on_ramps: Vec<ProviderAt>,
-    /// At least one; the first is used.
+    /// At least one.
     pub off_ramps: Vec<ProviderAt>,
     pub fx: ProviderAt,
     /// Whether webhooks may go to this machine: development alone.
@@ -180,7 +181,6 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         depth: config.depth,
     });
 
-    let corridors = corridors(&chain.name, &config.on_ramps, &config.off_ramps)?;
     let mut on_ramps: HashMap<String, Arc<dyn OnRamp>> = HashMap::new();
     for at in &config.on_ramps {
         on_ramps.insert(at.name.clone(), Arc::new(HttpOnRamp::new(http(at)?)));
@@ -189,6 +189,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     for at in &config.off_ramps {
         off_ramps.insert(at.name.clone(), Arc::new(HttpOffRamp::new(http(at)?)));
     }
+    let corridors = corridors(&chain.name, &on_ramps, &off_ramps)?;
     let bank: Arc<dyn Bank> = Arc::new(HttpBank::new(http(&config.bank)?, BANK_ACCOUNT));
     let fx: Arc<dyn FxFeed> = Arc::new(HttpFx::new(http(&config.fx)?, Duration::from_millis(500)));
 
@@ -225,23 +226,23 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         pay_to: BANK_ACCOUNT.to_owned(),
         provider_secrets: secrets,
     };
-    let mut probes: Vec<(&'static str, Arc<dyn Probe>)> = vec![
+    let probes: Vec<(&'static str, Arc<dyn Probe>)> = vec![
         ("chain", Arc::new(probes::ChainProbe(Arc::clone(&chain)))),
         ("bank", Arc::new(probes::BankProbe(Arc::clone(&bank)))),
         ("fx", Arc::new(probes::FxProbe(Arc::clone(&fx)))),
+        ("on_ramp", Arc::new(probes::OnRampsProbe(on_ramps.values().cloned().collect()))),
+        ("off_ramp", Arc::new(probes::OffRampsProbe(off_ramps.values().cloned().collect()))),
     ];
-    // One each. Which one it is stays among ourselves: anybody may ask this.
-    probes.extend(
-        on_ramps
-            .values()
-            .map(|ramp| -> (_, Arc<dyn Probe>) { ("on_ramp", Arc::new(probes::OnRampProbe(Arc::clone(ramp)))) }),
-    );
-    probes.extend(
-        off_ramps
-            .values()
-            .map(|ramp| -> (_, Arc<dyn Probe>) { ("off_ramp", Arc::new(probes::OffRampProbe(Arc::clone(ramp)))) }),
-    );
-    let server = Arc::new(Server::new(server_config, store.clone(), runner.clone(), Arc::clone(&keyring), fx, probes));
+    let facts = Arc::new(RouteFacts::new(store.clone()));
+    let server = Arc::new(Server::new(
+        server_config,
+        store.clone(),
+        runner.clone(),
+        Arc::clone(&keyring),
+        fx,
+        Arc::clone(&facts),
+        probes,
+    ));
 
     let node = Node::new(NodeParts {
         store: store.clone(),
@@ -253,6 +254,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         chain,
         wallet,
         inbound_bell: server.inbound_bell(),
+        facts,
         config: NodeConfig {
             webhook_any_address: config.local_webhooks,
             settlement: SettlementConfig { final_depth: config.final_depth, ..SettlementConfig::default() },
@@ -268,15 +270,18 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, introductions, store })
 }
 
-fn corridors(chain: &str, on_ramps: &[ProviderAt], off_ramps: &[ProviderAt]) -> Result<Corridors, Failure> {
-    let first = |list: &[ProviderAt], side| {
-        let first = list.first().map(|at| at.name.clone());
-        first.ok_or_else(|| Failure::new(format!("no {side} is configured")))
-    };
+fn corridors(
+    chain: &str,
+    on_ramps: &HashMap<String, Arc<dyn OnRamp>>,
+    off_ramps: &HashMap<String, Arc<dyn OffRamp>>,
+) -> Result<Corridors, Failure> {
+    if on_ramps.is_empty() || off_ramps.is_empty() {
+        return Err(Failure::new("no on-ramp or no off-ramp is configured"));
+    }
     Ok(Corridors {
-        on_ramp: first(on_ramps, "on-ramp")?,
-        off_ramp: first(off_ramps, "off-ramp")?,
-        chain: chain.to_owned(),
+        on_ramps: on_ramps.values().cloned().collect(),
+        off_ramps: off_ramps.values().cloned().collect(),
+        chains: vec![chain.to_owned()],
         sources: vec![Currency::GBP, Currency::EUR, Currency::USD],
         stablecoins: vec![Currency::USDC],
         destinations: vec![Currency::NGN, Currency::KES, Currency::GHS, Currency::GBP, Currency::EUR],

@@ -1,6 +1,7 @@
 //! What readiness asks.
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use settla_rails::bank::Bank;
 use settla_rails::chain::Chain;
 use settla_rails::fx::FxFeed;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 pub struct ChainProbe(pub Arc<Chain>);
 /// Asks the bank.
 pub struct BankProbe(pub Arc<dyn Bank>);
-/// Asks the on-ramp.
-pub struct OnRampProbe(pub Arc<dyn OnRamp>);
-/// Asks the off-ramp.
-pub struct OffRampProbe(pub Arc<dyn OffRamp>);
+/// Asks the on-ramps: one that answers will do.
+pub struct OnRampsProbe(pub Vec<Arc<dyn OnRamp>>);
+/// Asks the off-ramps: one that answers will do.
+pub struct OffRampsProbe(pub Vec<Arc<dyn OffRamp>>);
 /// Asks the price feed.
 pub struct FxProbe(pub Arc<dyn FxFeed>);
 
@@ -35,16 +36,16 @@ impl Probe for BankProbe {
 }
 
 #[async_trait]
-impl Probe for OnRampProbe {
+impl Probe for OnRampsProbe {
     async fn ready(&self) -> bool {
-        self.0.healthy().await
+        join_all(self.0.iter().map(|ramp| ramp.healthy())).await.contains(&true)
     }
 }
 
 #[async_trait]
-impl Probe for OffRampProbe {
+impl Probe for OffRampsProbe {
     async fn ready(&self) -> bool {
-        self.0.healthy().await
+        join_all(self.0.iter().map(|ramp| ramp.healthy())).await.contains(&true)
     }
 }
 
