@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 31] = [
+const BOUNDS: [(&str, Measured, Measured); 33] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -86,6 +86,16 @@ const BOUNDS: [(&str, Measured, Measured); 31] = [
         "SettlaOutboxBankPaymentOld",
         &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3600+0x40")],
         &[(r#"settla_outbox_oldest_seconds{kind="bank_payment"}"#, "3601+0x40")],
+    ),
+    (
+        "SettlaOutboxSellBackOld",
+        &[(r#"settla_outbox_oldest_seconds{kind="sell_back"}"#, "7200+0x40")],
+        &[(r#"settla_outbox_oldest_seconds{kind="sell_back"}"#, "7201+0x40")],
+    ),
+    (
+        "SettlaPricesRefused",
+        &[(r#"settla_prices_refused_total{provider="solano"}"#, "3+0x40")],
+        &[(r#"settla_prices_refused_total{provider="solano"}"#, "0+0x20 1+0x20")],
     ),
     (
         "SettlaOutboxSetAside",

@@ -122,6 +122,7 @@ impl Server {
     ) -> Self {
         let cursors = Cursors::new(config.cursor_key);
         let inbound = inbound::Inbound::start(store.clone());
+        route::count_from_zero(&config.corridors);
         Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound }
     }
 

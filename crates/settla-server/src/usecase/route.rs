@@ -3,8 +3,8 @@
 //! **Costs**: what the providers offer is asked at most twice a second each, what they achieved and what is switched off
 //! at most every few seconds; the rest is in memory.
 
-use super::Server;
 use super::quote::amount;
+use super::{Corridors, Server};
 use crate::clock::now;
 use crate::view;
 use futures_util::future::join_all;
@@ -159,6 +159,14 @@ fn priced(
 
 /// Prices that were too far from the feed's to be used, by `provider`.
 const PRICES_REFUSED_METRIC: &str = "settla_prices_refused_total";
+
+/// An increase is seen only between two measurements, so the counters are there from the start.
+pub(super) fn count_from_zero(corridors: &Corridors) {
+    let on_ramps = corridors.on_ramps.iter().map(|ramp| ramp.name());
+    for provider in on_ramps.chain(corridors.off_ramps.iter().map(|ramp| ramp.name())) {
+        metrics::counter!(PRICES_REFUSED_METRIC, "provider" => provider.to_owned()).increment(0);
+    }
+}
 
 /// Whether two rates are near enough. Compared by what a large amount would become, so that no rate need be divided.
 fn is_near(rate: Rate, feed: Rate, base: Currency, quote: Currency) -> bool {
