@@ -22,7 +22,7 @@ pub struct CreateTransfer {
     /// Who is paid.
     pub beneficiary: Beneficiary,
     /// How its tokens cross: `batched` with those of others (the default), or `alone` in a transaction of their own,
-    /// without the wait for a batch.
+    /// without the wait for a batch: up to eight of yours at a time, more join the next batch.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "batched")]
     pub settlement: Settlement,

@@ -6,7 +6,7 @@ use settla_domain::effect::Effect;
 use settla_domain::finding::{Finding, PROVIDER_OFF};
 use settla_domain::transfer;
 use settla_store::outbox::{self, Claim};
-use settla_store::settlement::{self, ClosedBy, Lane, Member, Waiting};
+use settla_store::settlement::{self, AlonePlaces, ClosedBy, Lane, Member, Waiting};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -22,20 +22,26 @@ const BATCHES_MAX: i32 = 3;
 impl SettlementDesk {
     /// Closes the batches whose time has come.
     pub(super) async fn gather(&mut self) -> Result<(), RoundError> {
-        for lane in settlement::waiting(&self.node.store.worker, LOOKED_AT_MAX).await? {
+        let mut places = AlonePlaces::taken(&self.node.store.worker).await?;
+        for lane in settlement::waiting(&self.node.store.worker, LOOKED_AT_MAX, places.clone()).await? {
             let closed_by = closes(&lane, &self.node.config.settlement);
             if closed_by.is_none() && lane.alone == 0 {
                 continue;
             }
             // One lane in trouble must not keep the others waiting.
-            if let Err(error) = self.gather_lane(&lane, closed_by).await {
+            if let Err(error) = self.gather_lane(&lane, closed_by, &mut places).await {
                 tracing::warn!(%error, provider = lane.provider, "a lane cannot be settled now");
             }
         }
         Ok(())
     }
 
-    async fn gather_lane(&mut self, waiting: &Waiting, closed_by: Option<ClosedBy>) -> Result<(), RoundError> {
+    async fn gather_lane(
+        &mut self,
+        waiting: &Waiting,
+        closed_by: Option<ClosedBy>,
+        places: &mut AlonePlaces,
+    ) -> Result<(), RoundError> {
         let node = &self.node;
         if !crate::provider::is_on(node, &waiting.provider).await {
             return self.turn_away(waiting).await;
@@ -57,7 +63,7 @@ impl SettlementDesk {
         let (tired, fresh): (Vec<&Claim>, Vec<&Claim>) =
             gathering.claims.iter().partition(|claim| claim.attempt >= BATCHES_MAX);
         let tired: Vec<_> = tired.into_iter().map(|claim| (claim.tenant, claim.subject, claim.id)).collect();
-        for (closed_by, members) in batches(&fresh, closed_by)? {
+        for (closed_by, members) in batches(&fresh, closed_by, places)? {
             let batch = Uuid::now_v7();
             gathering.close(batch, &lane, closed_by, &members, &manifest(batch, &members).hash()).await?;
         }
@@ -104,8 +110,13 @@ fn closes(lane: &Waiting, config: &SettlementConfig) -> Option<ClosedBy> {
     }
 }
 
-/// A batch for each member that does not wait for others, and one for those that do, if it is closed now.
-fn batches(claims: &[&Claim], closed_by: Option<ClosedBy>) -> Result<Vec<(ClosedBy, Vec<Member>)>, RoundError> {
+/// A batch for each member that does not wait for others, as far as its tenant has places for that, and one for the rest,
+/// if it is closed now.
+fn batches(
+    claims: &[&Claim],
+    closed_by: Option<ClosedBy>,
+    places: &mut AlonePlaces,
+) -> Result<Vec<(ClosedBy, Vec<Member>)>, RoundError> {
     let (mut batches, mut together) = (Vec::new(), Vec::new());
     for claim in claims {
         let Effect::Settle { amount, settlement, payout, .. } = &claim.effect else {
@@ -115,8 +126,8 @@ fn batches(claims: &[&Claim], closed_by: Option<ClosedBy>) -> Result<Vec<(Closed
         let payout = Member::payout_of(*payout, claim.subject);
         let member = Member { effect: claim.id, tenant: claim.tenant, subject: claim.subject, amount, payout };
         match settlement {
-            transfer::Settlement::Alone => batches.push((ClosedBy::Alone, vec![member])),
-            transfer::Settlement::Batched => together.push(member),
+            transfer::Settlement::Alone if places.take(claim.tenant) => batches.push((ClosedBy::Alone, vec![member])),
+            transfer::Settlement::Alone | transfer::Settlement::Batched => together.push(member),
         }
     }
     if let Some(closed_by) = closed_by.filter(|_| !together.is_empty()) {

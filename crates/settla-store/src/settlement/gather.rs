@@ -3,13 +3,15 @@
 use super::{Lane, Member};
 use crate::StoreError;
 use crate::outbox::{Claim, Moment, readable};
-use crate::row::{json, minor_i64, tenant_i32};
+use crate::row::{json, minor_i64, tenant, tenant_i32};
 use crate::set_aside;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::money::{Currency, Money};
+use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Settlement as Mode;
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Row, Transaction};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What waits for one destination on one chain in one stablecoin.
@@ -27,7 +29,7 @@ pub struct Waiting {
     pub total: Money,
     /// How many may be batched.
     pub batched: i64,
-    /// How many want a transaction of their own.
+    /// How many want a transaction of their own and get it.
     pub alone: i64,
 }
 
@@ -56,10 +58,46 @@ impl ClosedBy {
     }
 }
 
+/// How many batches of one member each tenant may have under way; what is more joins the others. A batch takes one of the
+/// few places that the chain is followed in, whoever asked for it.
+pub const ALONE_MAX: usize = 8;
+
+/// Places for batches of one member, by tenant.
+#[derive(Debug, Clone, Default)]
+pub struct AlonePlaces {
+    taken: HashMap<TenantNo, usize>,
+}
+
+impl AlonePlaces {
+    /// Those that are taken now.
+    pub async fn taken(worker: &PgPool) -> Result<Self, StoreError> {
+        let rows = sqlx::query(
+            "SELECT m.tenant, count(*) AS n FROM settlements s JOIN settlement_members m ON m.batch = s.batch
+             WHERE s.status NOT IN ('done', 'failed') AND s.closed_by = 'alone' GROUP BY m.tenant",
+        )
+        .fetch_all(worker)
+        .await?;
+        let mut taken = HashMap::new();
+        for row in &rows {
+            let count: i64 = row.try_get("n")?;
+            taken.insert(tenant(row)?, usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        Ok(Self { taken })
+    }
+
+    /// Takes one. Returns whether there was one left.
+    pub fn take(&mut self, tenant: TenantNo) -> bool {
+        let taken = self.taken.entry(tenant).or_default();
+        let is_free = *taken < ALONE_MAX;
+        *taken += usize::from(is_free);
+        is_free
+    }
+}
+
 /// Looks at what waits, without taking it: at most `limit` effects. What cannot be read is set aside.
-pub async fn waiting(worker: &PgPool, limit: i64) -> Result<Vec<Waiting>, StoreError> {
+pub async fn waiting(worker: &PgPool, limit: i64, mut places: AlonePlaces) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, payload, (extract(epoch FROM now() - next_at) * 1000)::bigint AS waited_ms FROM outbox
+        "SELECT id, tenant, payload, (extract(epoch FROM now() - next_at) * 1000)::bigint AS waited_ms FROM outbox
          WHERE kind = $1 AND status = 'ready' AND next_at <= now() ORDER BY next_at LIMIT $2",
     )
     .bind(EffectKind::Settle.name())
@@ -72,8 +110,8 @@ pub async fn waiting(worker: &PgPool, limit: i64) -> Result<Vec<Waiting>, StoreE
             Ok(Effect::Settle { chain, provider, amount, settlement, .. }) => {
                 let lane = lane(&mut lanes, chain, provider, amount.currency, row.try_get("waited_ms")?);
                 match settlement {
-                    Mode::Alone => lane.alone += 1,
-                    Mode::Batched => {
+                    Mode::Alone if places.take(tenant(row)?) => lane.alone += 1,
+                    Mode::Alone | Mode::Batched => {
                         lane.batched += 1;
                         lane.total.minor = lane.total.minor.saturating_add(amount.minor);
                     }

@@ -12,7 +12,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 use uuid::Uuid;
 
-pub use gather::{ClosedBy, Gathering, Waiting, gather, waiting};
+pub use gather::{ALONE_MAX, AlonePlaces, ClosedBy, Gathering, Waiting, gather, waiting};
 
 /// A member of a batch.
 #[derive(Debug, Clone)]

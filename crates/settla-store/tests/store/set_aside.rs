@@ -82,7 +82,7 @@ async fn settlements_that_cannot_be_read_keep_no_lane_waiting() {
         ground.change(&format!("payload = jsonb_set(payload, {damage})"), EffectKind::Settle, of).await;
     }
     let well = &ground.transfers[damages.len()];
-    let waiting = settlement::waiting(&ground.store.worker, 10).await.unwrap();
+    let waiting = settlement::waiting(&ground.store.worker, 10, settlement::AlonePlaces::default()).await.unwrap();
     let seen: Vec<_> = waiting.iter().map(|lane| (lane.batched, lane.alone, lane.total)).collect();
     assert_eq!(seen, [(1, 0, well.terms.sent)]);
     let aside = set_aside::list(&ground.store.worker).await.unwrap();

@@ -171,13 +171,13 @@ async fn members_of_a_failed_batch_wait_for_a_while() {
 #[tokio::test]
 async fn what_waits_is_seen_without_being_taken() {
     let (_database, store, transfers) = ground(3).await;
-    let waiting = settlement::waiting(&store.worker, 100).await.unwrap();
+    let waiting = settlement::waiting(&store.worker, 100, settlement::AlonePlaces::default()).await.unwrap();
     let total = transfers.iter().map(|t| t.terms.sent.minor).sum();
     let seen: Vec<_> = waiting.iter().map(|w| (w.provider.as_str(), w.currency, w.batched, w.alone, w.total)).collect();
     assert_eq!(seen, [("meridian", Currency::USDC, 3, 0, Money::new(Currency::USDC, total))]);
     assert!(waiting[0].oldest_ms >= 0);
     assert_eq!(effects(&settle(&store).await.1).len(), 3);
-    assert!(settlement::waiting(&store.worker, 100).await.unwrap().is_empty());
+    assert!(settlement::waiting(&store.worker, 100, settlement::AlonePlaces::default()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::ground::{Ground, eager, sent};
 use crate::settlement::SettlementConfig;
 use settla_domain::transfer::{Settlement as Mode, TransferState};
+use settla_store::settlement::ALONE_MAX;
 use std::time::Duration;
 
 #[tokio::test]
@@ -44,6 +45,32 @@ async fn a_member_that_does_not_wait_gets_a_transaction_of_its_own() {
     for transfer in &waiting {
         assert_eq!(ground.state(transfer).await, TransferState::Settling);
     }
+}
+
+/// What a tenant has of them beyond its places joins the others: it neither waits for its own batches nor keeps anybody
+/// else's from being followed.
+#[tokio::test]
+async fn a_tenant_has_so_many_transactions_of_its_own_at_a_time() {
+    let mut ground = Ground::new(SettlementConfig { window: Duration::from_secs(3_600), ..eager() }).await;
+    let mut alone = Vec::new();
+    for _ in 0..ALONE_MAX + 2 {
+        alone.push(ground.settling(Mode::Alone).await);
+    }
+    let by = async |ground: &Ground, closed_by| {
+        ground.batches().await.into_iter().filter(|batch| batch.1 == closed_by).count()
+    };
+    for _ in 0..3 {
+        ground.round().await;
+        assert_eq!(by(&ground, "alone").await, ALONE_MAX);
+    }
+    // They are done: there are places again.
+    for _ in 0..4 {
+        ground.mine(1).await;
+        ground.round().await;
+    }
+    ground.rounds(3).await;
+    assert_eq!((by(&ground, "alone").await, ground.batches().await.len()), (ALONE_MAX + 2, ALONE_MAX + 2));
+    ground.settled_once(&alone).await;
 }
 
 #[tokio::test]

@@ -201,7 +201,11 @@ async fn grow_dear(ground: &Ground) {
 /// Members of a failed batch wait for a moment before they join another.
 async fn due(ground: &Ground) {
     let waiting = async {
-        while settlement::waiting(&ground.store.worker, 10).await.unwrap().is_empty() {
+        while settlement::waiting(&ground.store.worker, 10, settlement::AlonePlaces::default())
+            .await
+            .unwrap()
+            .is_empty()
+        {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
