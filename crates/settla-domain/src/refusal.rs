@@ -66,6 +66,12 @@ pub enum Refusal {
     /// Withdrawals are paid in currencies that our bank keeps.
     #[error("this currency cannot be withdrawn")]
     NotWithdrawable,
+    /// Nothing is delivered to a webhook endpoint that is disabled.
+    #[error("the webhook endpoint is disabled; enable it first")]
+    EndpointDisabled,
+    /// The event is on its way to the webhook endpoint already.
+    #[error("the event is pending for this webhook endpoint already")]
+    DeliveryPending,
 }
 
 impl Refusal {
@@ -92,6 +98,8 @@ impl Refusal {
             Self::ReferenceUsed => "reference_used",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::NotWithdrawable => "not_withdrawable",
+            Self::EndpointDisabled => "endpoint_disabled",
+            Self::DeliveryPending => "delivery_pending",
         }
     }
 }

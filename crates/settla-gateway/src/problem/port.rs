@@ -50,7 +50,9 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::RateStale => {
             Problem::unavailable(refusal.code(), "No current exchange rate; try again in a moment.", RATE_RETRY_S)
         }
-        Refusal::NotCancellable => Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string()),
+        Refusal::NotCancellable | Refusal::EndpointDisabled | Refusal::DeliveryPending => {
+            Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string())
+        }
         _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string()),
     }
 }

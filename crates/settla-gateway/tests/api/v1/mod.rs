@@ -4,4 +4,5 @@ mod quotes;
 mod settlement_batches;
 mod transfers;
 mod treasury;
+mod webhook_deliveries;
 mod webhook_endpoints;
