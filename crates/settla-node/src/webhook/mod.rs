@@ -26,7 +26,7 @@ const PER_TENANT: i64 = 64;
 const LEASE_MS: i64 = 40_000;
 const IDLE: Duration = Duration::from_millis(250);
 /// How often secrets that sign no more are looked for, to be erased.
-const ERASE_EVERY: Duration = Duration::from_secs(30);
+const ERASE_EVERY: Duration = Duration::from_secs(5);
 /// Waits between attempts, in seconds; 75 hours in all.
 const WAITS_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
