@@ -4,7 +4,7 @@ mod dialler;
 
 use crate::counters::{DELIVERED, NOT_DELIVERED, WEBHOOK_ATTEMPTS};
 use crate::{Node, Stop, wait};
-use dialler::Dialler;
+use dialler::{Dialler, Reach};
 use settla_domain::event::TEST_EVENT_TYPE;
 use settla_domain::id::{EndpointId, EventId};
 use settla_server::clock::now;
@@ -32,7 +32,8 @@ const WAITS_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000,
 
 /// Delivers until told to stop.
 pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
-    let dialler = match Dialler::new(node.config.webhook_any_address) {
+    let reach = if node.config.webhook_any_address { Reach::Anywhere } else { Reach::PublicHttps };
+    let dialler = match Dialler::new(reach) {
         Ok(dialler) => Arc::new(dialler),
         Err(error) => {
             tracing::error!(%error, "webhooks cannot be sent");
