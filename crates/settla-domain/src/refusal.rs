@@ -66,8 +66,8 @@ pub enum Refusal {
     /// Withdrawals are paid in currencies that our bank keeps.
     #[error("this currency cannot be withdrawn")]
     NotWithdrawable,
-    /// Nothing is delivered to a webhook endpoint that is disabled.
-    #[error("the webhook endpoint is disabled; enable it first")]
+    /// Nothing is delivered to a webhook endpoint that is disabled or deleted.
+    #[error("the webhook endpoint is not enabled")]
     EndpointDisabled,
     /// The event is on its way to the webhook endpoint already.
     #[error("the event is pending for this webhook endpoint already")]

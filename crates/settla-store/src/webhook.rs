@@ -221,3 +221,24 @@ pub async fn erase_old_secrets(worker: &PgPool) -> Result<u64, StoreError> {
     .await?;
     Ok(done.rows_affected())
 }
+
+/// For how many seconds a delivery has been due at most whose tenant has none under way: nobody is at it. What waits
+/// behind slow endpoints of its own tenant does not count.
+pub async fn neglected_s(worker: &PgPool) -> Result<f64, StoreError> {
+    let row = sqlx::query(
+        "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
+             (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
+             UNION ALL
+             SELECT (SELECT d.endpoint FROM webhook_deliveries d WHERE d.status = 'pending' AND d.endpoint > w.endpoint ORDER BY d.endpoint LIMIT 1)
+             FROM waiting w WHERE w.endpoint IS NOT NULL),
+         busy AS (SELECT DISTINCT tenant FROM webhook_deliveries WHERE lease_until > now())
+         SELECT coalesce(max(extract(epoch FROM now() - h.next_at)), 0)::float8 AS neglected_s
+         FROM waiting w CROSS JOIN LATERAL (
+             SELECT d.tenant, d.next_at FROM webhook_deliveries d
+             WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at LIMIT 1) h
+         WHERE h.tenant NOT IN (SELECT tenant FROM busy)",
+    )
+    .fetch_one(worker)
+    .await?;
+    Ok(row.try_get("neglected_s")?)
+}

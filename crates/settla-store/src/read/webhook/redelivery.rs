@@ -27,8 +27,9 @@ pub async fn redeliver(app: &PgPool, asked: &Asked<'_>, id: Uuid) -> Result<Chan
         .await?;
     let Some(found) = found else { return Ok(Changed::Absent) };
     let (endpoint, event): (Uuid, Uuid) = (found.try_get("endpoint")?, found.try_get("event_id")?);
-    if let Some(hindrance) = not_enabled(&mut tx, tenant, endpoint).await? {
-        return Ok(hindrance);
+    // One that was deleted is not enabled either; the delivery itself is there.
+    if not_enabled::<()>(&mut tx, tenant, endpoint).await?.is_some() {
+        return Ok(Changed::Disabled);
     }
     // Under the endpoint's lock: nobody else makes one of the same round meanwhile.
     let made = sqlx::query(

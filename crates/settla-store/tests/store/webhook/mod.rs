@@ -155,6 +155,9 @@ async fn nothing_is_sent_to_an_endpoint_that_is_gone() {
     assert!(matches!(done, Changed::Made(())));
     let failed = vec![("failed".to_owned(), 0); 2];
     assert_eq!((seen(&store, gone).await, seen(&store, deleted).await), (failed.clone(), failed));
+    let delivery = read::deliveries(&store.app, deleted, DeliveryFilter::default(), None, 1).await.unwrap()[0].id;
+    let again = first(deleted, "again", Uuid::now_v7());
+    assert!(matches!(read::redeliver(&store.app, &asked(&again), delivery).await.unwrap(), Changed::Disabled));
 
     // A delivery may be made just after its endpoint went.
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
@@ -196,4 +199,24 @@ async fn deliveries_are_found_by_endpoint_and_state() {
     assert_eq!((found(None, Some("failed")).await, found(None, Some("pending")).await), (2, 2));
     assert_eq!((found(Some(two), Some("failed")).await, found(Some(one), Some("pending")).await), (0, 1));
     assert_eq!(found(Some(Uuid::now_v7()), None).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_due_and_nobody_is_at_is_neglected() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    assert_eq!(webhook::neglected_s(&store.worker).await.unwrap(), 0.0);
+    waiting(&store, "acme", 3).await;
+    waiting(&store, "other", 1).await;
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let old = "UPDATE settla.webhook_deliveries SET next_at = now() - interval '10 minutes'";
+    sqlx::raw_sql(old).execute(&mut superuser).await.unwrap();
+    let age = async || webhook::neglected_s(&store.worker).await.unwrap();
+    assert!((600.0..700.0).contains(&age().await));
+    // One of each tenant is under way: what waits behind it is not forgotten.
+    assert_eq!(claim(&store, 2, 1).await.len(), 2);
+    assert_eq!(age().await, 0.0);
+    let ended = "UPDATE settla.webhook_deliveries SET lease_until = now(), next_at = now() + interval '1 hour' WHERE lease_until IS NOT NULL";
+    sqlx::raw_sql(ended).execute(&mut superuser).await.unwrap();
+    assert!((600.0..700.0).contains(&age().await), "the worker is gone, and two are still due");
 }
