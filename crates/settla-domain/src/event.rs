@@ -25,6 +25,9 @@ pub const EVENT_TYPES: [&str; 13] = [
     "withdrawal.refused",
 ];
 
+/// The type of an event that tells of nothing but that deliveries come through: no subscription names it.
+pub const TEST_EVENT_TYPE: &str = "webhook.test";
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

@@ -68,6 +68,7 @@ typed_id!(/** A withdrawal. */ WithdrawalId, "wd");
 typed_id!(/** A settlement batch: one transaction on chain. */ BatchId, "sb");
 typed_id!(/** A webhook endpoint. */ EndpointId, "whe");
 typed_id!(/** A webhook delivery. */ DeliveryId, "whk");
+typed_id!(/** A range of events that is delivered again. */ RedeliveryId, "whr");
 typed_id!(/** An API key (not the key itself). */ KeyId, "key");
 
 /// Exactly `prefix_` and 32 lower-case hex digits, so that an id has one spelling.

@@ -69,6 +69,12 @@ pub enum Refusal {
     /// Withdrawals are paid in currencies that our bank keeps.
     #[error("this currency cannot be withdrawn")]
     NotWithdrawable,
+    /// Nothing is delivered to a webhook endpoint that is disabled or deleted.
+    #[error("the webhook endpoint is not enabled")]
+    EndpointDisabled,
+    /// The event is on its way to the webhook endpoint already.
+    #[error("the event is pending for this webhook endpoint already")]
+    DeliveryPending,
 }
 
 impl Refusal {
@@ -96,6 +102,8 @@ impl Refusal {
             Self::ReferenceUsed => "reference_used",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::NotWithdrawable => "not_withdrawable",
+            Self::EndpointDisabled => "endpoint_disabled",
+            Self::DeliveryPending => "delivery_pending",
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One of each thing that the API shows. The documentation has them as its examples, so an example has always the type
 //! of the answer; doubles of the port in tests answer with them.
 
+use settla_domain::event::TEST_EVENT_TYPE;
 use settla_domain::id::{
-    BatchId, DeliveryId, EndpointId, EventId, KeyId, PostingId, QuoteId, TenantId, TopupId, TransferId, WithdrawalId,
+    BatchId, DeliveryId, EndpointId, EventId, KeyId, PostingId, QuoteId, RedeliveryId, TenantId, TopupId, TransferId,
+    WithdrawalId,
 };
 use settla_domain::transfer::Settlement;
 use settla_port::caller::{FeeView, LimitView, Me, RateLimitView, Scope};
@@ -12,7 +14,7 @@ use settla_port::rate_limit::RateLimits;
 use settla_port::settlement::{SettlementBatchView, SettlementMemberView};
 use settla_port::transfer::{BeneficiaryView, TransferEvent, TransferView};
 use settla_port::treasury::{PositionView, TopupView, WithdrawalView};
-use settla_port::webhook::{AttemptView, DeliveryView, EndpointView};
+use settla_port::webhook::{AttemptView, DeliveryView, EndpointView, RedeliveryView};
 use uuid::Uuid;
 
 const AT: &str = "2026-11-21T12:00:00Z";
@@ -223,22 +225,49 @@ pub fn endpoint() -> EndpointView {
         url: "https://api.example.com/hooks/settla".into(),
         events: vec!["transfer.completed".into()],
         status: "enabled".into(),
+        old_secret_until: None,
         created_at: AT.into(),
     }
 }
 
 /// A delivery that went through at the second attempt.
 pub fn delivery() -> DeliveryView {
-    let timeout = AttemptView { at: AT.into(), status: None, error: Some("timeout".into()), latency_ms: 15_000 };
-    let success = AttemptView { at: LATER.into(), status: Some(200), error: None, latency_ms: 84 };
+    let timeout =
+        AttemptView { number: 1, at: AT.into(), status: None, error: Some("timeout".into()), latency_ms: 15_000 };
+    let success = AttemptView { number: 2, at: LATER.into(), status: Some(200), error: None, latency_ms: 84 };
     DeliveryView {
         id: DeliveryId(uuid()),
         endpoint_id: EndpointId(uuid()),
         event_id: EventId(uuid()),
         event_type: "transfer.completed".into(),
+        sequence: Some(1_042),
+        redelivery: 0,
         status: "delivered".into(),
         attempts: vec![timeout, success],
         next_attempt_at: None,
+        created_at: AT.into(),
+    }
+}
+
+/// A delivery that has just been made.
+pub fn new_delivery() -> DeliveryView {
+    let status = "pending".to_owned();
+    DeliveryView { redelivery: 1, status, attempts: Vec::new(), next_attempt_at: Some(AT.into()), ..delivery() }
+}
+
+/// A delivery of a test event that has just been made.
+pub fn test_delivery() -> DeliveryView {
+    DeliveryView { event_type: TEST_EVENT_TYPE.into(), sequence: None, redelivery: 0, ..new_delivery() }
+}
+
+/// A range of events that is delivered again.
+pub fn redelivery() -> RedeliveryView {
+    RedeliveryView {
+        id: RedeliveryId(uuid()),
+        endpoint_id: EndpointId(uuid()),
+        from_sequence: 1_000,
+        to_sequence: 1_042,
+        deliveries: 17,
         created_at: AT.into(),
     }
 }

@@ -12,7 +12,7 @@ use settla_port::rate_limit::RateClass;
 use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::CreateTransfer;
 use settla_port::treasury::{CreateTopup, CreateWithdrawal};
-use settla_port::webhook::CreateEndpoint;
+use settla_port::webhook::{CreateEndpoint, CreateRedelivery, DeliveryStatus, RotateSecret, UpdateEndpoint};
 
 use crate::admission::Param;
 use crate::api::{health, ledger, me, providers, quotes, reference, settlements, transfers, treasury, webhooks};
@@ -22,6 +22,7 @@ use crate::sample;
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 const OK: StatusCode = StatusCode::OK;
@@ -65,6 +66,21 @@ const POSTING_PAGE: &[Param] = &[
         name: "account",
         about: "Only postings that touch this ledger account.",
         schema: || json!({ "type": "string", "maxLength": 64 }),
+    },
+];
+
+const DELIVERY_PAGE: &[Param] = &[
+    LIMIT,
+    CURSOR,
+    Param {
+        name: "endpoint_id",
+        about: "Only deliveries to this endpoint.",
+        schema: || json!({ "type": "string", "pattern": "^whe_[0-9a-f]{32}$" }),
+    },
+    Param {
+        name: "status",
+        about: "Only deliveries that stand so.",
+        schema: || json!({ "type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::name) }),
     },
 ];
 
@@ -239,14 +255,46 @@ fn webhook_rows() -> Vec<Endpoint> {
             .named("listWebhookEndpoints", "Webhooks", "List webhook endpoints")
             .query(PAGE)
             .gives(OK, Content::page(&sample::endpoint())),
+        endpoint(GET, "/v1/webhook-endpoints/{id}", Access::Key(Scope::Read), webhooks::show)
+            .named("getWebhookEndpoint", "Webhooks", "Get a webhook endpoint")
+            .gives(OK, Content::one(&sample::endpoint())),
+        endpoint(PATCH, "/v1/webhook-endpoints/{id}", Access::Key(Scope::Webhooks), webhooks::update)
+            .named("updateWebhookEndpoint", "Webhooks", "Change a webhook endpoint")
+            .about("Its address, its event types, or whether it is enabled: an endpoint that answered 410 Gone is disabled until you enable it. What happened meanwhile was not kept for it; `redeliveries` brings it.")
+            .takes::<UpdateEndpoint>(example::ENDPOINT_UPDATE)
+            .gives(NO_CONTENT, Content::Nothing),
         endpoint(DELETE, "/v1/webhook-endpoints/{id}", Access::Key(Scope::Webhooks), webhooks::delete)
             .named("deleteWebhookEndpoint", "Webhooks", "Remove a webhook endpoint")
-            .about("Deliveries to it that were not made are dropped.")
+            .about("Deliveries to it that were not made are dropped, and its secrets are erased.")
             .gives(NO_CONTENT, Content::Nothing),
+        endpoint(POST, "/v1/webhook-endpoints/{id}/secret", Access::Key(Scope::Webhooks), webhooks::rotate_secret)
+            .named("rotateWebhookSecret", "Webhooks", "Give a webhook endpoint a new secret")
+            .about("The answer shows the secret; a replay of the request does not show it again. The secret before it signs too for `overlap_s` seconds (a day if not said otherwise): `webhook-signature` then has two signatures, the new secret's first, and one that fits is enough. Then it is erased. At most two secrets sign: a second rotation within the overlap ends the oldest at once.")
+            .takes::<RotateSecret>(example::SECRET)
+            .gives(CREATED, webhooks::rotated_content()),
+        endpoint(POST, "/v1/webhook-endpoints/{id}/test", Access::Key(Scope::Webhooks), webhooks::send_test)
+            .named("testWebhookEndpoint", "Webhooks", "Send a test event to a webhook endpoint")
+            .about("An event of type `webhook.test` with `sequence` 0, to this endpoint alone, signed like any other and sent once. 409 `endpoint_disabled` if the endpoint is.")
+            .gives(CREATED, Content::one(&sample::test_delivery()))
+            .located(),
+        endpoint(POST, "/v1/webhook-endpoints/{id}/redeliveries", Access::Key(Scope::Webhooks), webhooks::redeliver_range)
+            .named("createWebhookRedelivery", "Webhooks", "Deliver a range of events again")
+            .about("Events by their `sequence`, at most 1,000 numbers at once, of the types that the endpoint has now, whether they were to be delivered to it before or not. Each is a new delivery of the same event, with the same `webhook-id` and body; what is pending already is left alone. 409 `endpoint_disabled` if the endpoint is.")
+            .takes::<CreateRedelivery>(example::REDELIVERY)
+            .gives(CREATED, Content::one(&sample::redelivery())),
         endpoint(GET, "/v1/webhook-deliveries", Access::Key(Scope::Read), webhooks::deliveries)
             .named("listWebhookDeliveries", "Webhooks", "List deliveries with their attempts, newest first")
-            .query(PAGE)
+            .query(DELIVERY_PAGE)
             .gives(OK, Content::page(&sample::delivery())),
+        endpoint(GET, "/v1/webhook-deliveries/{id}", Access::Key(Scope::Read), webhooks::delivery)
+            .named("getWebhookDelivery", "Webhooks", "Get a delivery with its attempts")
+            .about("There are at most ten, over about 75 hours.")
+            .gives(OK, Content::one(&sample::delivery())),
+        endpoint(POST, "/v1/webhook-deliveries/{id}/redeliver", Access::Key(Scope::Webhooks), webhooks::redeliver)
+            .named("redeliverWebhook", "Webhooks", "Deliver the event of a delivery once more")
+            .about("As a new delivery with attempts of its own, with the same `webhook-id` and body. 409 `delivery_pending` while the event is on its way to the endpoint, 409 `endpoint_disabled` if the endpoint is.")
+            .gives(CREATED, Content::one(&sample::new_delivery()))
+            .located(),
     ]
 }
 

@@ -5,7 +5,7 @@ use settla_domain::effect::EffectKind;
 use settla_domain::transfer::TransferState;
 use settla_domain::withdrawal::WithdrawalState;
 use settla_server::clock::now;
-use settla_store::{StoreError, books, outbox, set_aside};
+use settla_store::{StoreError, books, outbox, set_aside, webhook};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ async fn read(node: &Node) -> Result<(), StoreError> {
         metrics::gauge!("settla_outbox_open", "kind" => kind).set(open);
         metrics::gauge!("settla_outbox_oldest_seconds", "kind" => kind).set(oldest_s);
     }
+    metrics::gauge!("settla_webhook_neglected_seconds").set(webhook::neglected_s(&node.store.worker).await?);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub mod treasury;
 pub mod webhook;
 
 use async_trait::async_trait;
-use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_vault::ApiKey;
 
@@ -28,7 +28,10 @@ use quote::{CreateQuote, QuoteView, RouteView};
 use settlement::SettlementBatchView;
 use transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
-use webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
+use webhook::{
+    CreateEndpoint, CreateRedelivery, DeliveryFilter, DeliveryView, EndpointCreated, EndpointView, ProviderEvent,
+    RedeliveryView, RotateSecret, SecretRotated, UpdateEndpoint,
+};
 
 /// What the server can do for a gateway. Every method is scoped to the caller's tenant and environment.
 #[async_trait]
@@ -135,10 +138,57 @@ pub trait Platform: Send + Sync {
     ) -> Result<Reply<EndpointCreated>, PortError>;
     /// The tenant's endpoints.
     async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError>;
+    /// One endpoint.
+    async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<EndpointView, PortError>;
+    /// Changes an endpoint.
+    async fn update_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: UpdateEndpoint,
+    ) -> Result<(), PortError>;
+    /// Gives an endpoint a new secret, which is shown here and never again; the one before signs too for a while.
+    async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: RotateSecret,
+    ) -> Result<Reply<SecretRotated>, PortError>;
     /// Removes an endpoint. Deliveries that were not made are dropped.
     async fn delete_endpoint(&self, caller: &Caller, call: &Mutation, id: EndpointId) -> Result<(), PortError>;
+    /// Sends a test event to an endpoint, to it alone and once.
+    async fn test_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+    ) -> Result<Reply<DeliveryView>, PortError>;
+    /// Delivers a range of events to an endpoint again.
+    async fn redeliver_range(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: CreateRedelivery,
+    ) -> Result<Reply<RedeliveryView>, PortError>;
     /// Deliveries with their attempts, newest first.
-    async fn deliveries(&self, caller: &Caller, page: &PageRequest) -> Result<Page<DeliveryView>, PortError>;
+    async fn deliveries(
+        &self,
+        caller: &Caller,
+        filter: &DeliveryFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeliveryView>, PortError>;
+    /// One delivery with its attempts.
+    async fn delivery(&self, caller: &Caller, id: DeliveryId) -> Result<DeliveryView, PortError>;
+    /// Delivers the event of a delivery once more, as another delivery.
+    async fn redeliver(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: DeliveryId,
+    ) -> Result<Reply<DeliveryView>, PortError>;
 
     /// Takes in a provider's webhook: verified, kept durably, then acknowledged. Repeats are acknowledged too.
     async fn provider_event(&self, event: ProviderEvent) -> Result<(), PortError>;

@@ -5,7 +5,7 @@ use crate::row::{at, tenant, tenant_i32};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
 use uuid::Uuid;
 
 /// A delivery that a worker holds for a while.
@@ -21,18 +21,35 @@ pub struct DueDelivery {
     pub url: String,
     /// The endpoint's secret, sealed under the master key.
     pub secret_sealed: Vec<u8>,
+    /// The one before it, while that signs too.
+    pub old_secret_sealed: Option<Vec<u8>>,
     /// The event, also the `webhook-id`.
     pub event_id: Uuid,
-    /// Its number within the tenant.
-    pub sequence: i64,
-    /// Its type.
-    pub kind: String,
-    /// Its data.
-    pub data: serde_json::Value,
-    /// When it happened.
-    pub at: Timestamp,
+    /// What happened.
+    pub event: DueEvent,
     /// This attempt's number, from 1.
     pub attempt: i32,
+}
+
+/// What a delivery tells of.
+#[derive(Debug, Clone)]
+pub enum DueEvent {
+    /// One of the tenant's events.
+    Of {
+        /// Its number within the tenant.
+        sequence: i64,
+        /// Its type.
+        kind: String,
+        /// Its data.
+        data: serde_json::Value,
+        /// When it happened.
+        at: Timestamp,
+    },
+    /// Nothing: the tenant wanted to see that a delivery comes through.
+    Test {
+        /// When it was asked for.
+        at: Timestamp,
+    },
 }
 
 /// How many deliveries may be under way.
@@ -76,9 +93,9 @@ pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec
                  next_at = now() + $4 * interval '1 millisecond',
                  lease_until = CASE p.status WHEN 'enabled' THEN now() + $4 * interval '1 millisecond' END
              FROM due, webhook_endpoints p WHERE d.id = due.id AND p.tenant = d.tenant AND p.id = d.endpoint
-             RETURNING d.*, p.url, p.secret_sealed)
-         SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.attempts, t.url, t.secret_sealed, e.kind, e.data, e.at
-         FROM taken t JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence
+             RETURNING d.*, p.url, p.secret_sealed, CASE WHEN p.old_secret_until > now() THEN p.old_secret_sealed END AS old_secret_sealed)
+         SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.test_at, t.attempts, t.url, t.secret_sealed, t.old_secret_sealed, e.kind, e.data, e.at
+         FROM taken t LEFT JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence
          WHERE t.status = 'pending'",
     )
     .bind(places.free)
@@ -95,15 +112,20 @@ pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec
                 endpoint: r.try_get("endpoint")?,
                 url: r.try_get("url")?,
                 secret_sealed: r.try_get("secret_sealed")?,
+                old_secret_sealed: r.try_get("old_secret_sealed")?,
                 event_id: r.try_get("event_id")?,
-                sequence: r.try_get("event_sequence")?,
-                kind: r.try_get("kind")?,
-                data: r.try_get("data")?,
-                at: at(r, "at")?,
+                event: due_event(r)?,
                 attempt: r.try_get("attempts")?,
             })
         })
         .collect()
+}
+
+fn due_event(row: &PgRow) -> Result<DueEvent, StoreError> {
+    let Some(sequence) = row.try_get("event_sequence")? else {
+        return Ok(DueEvent::Test { at: at(row, "test_at")? });
+    };
+    Ok(DueEvent::Of { sequence, kind: row.try_get("kind")?, data: row.try_get("data")?, at: at(row, "at")? })
 }
 
 /// What came of an attempt.
@@ -163,9 +185,11 @@ pub async fn attempted(worker: &PgPool, attempts: &[Attempted]) -> Result<(), St
     .bind(attempts.iter().map(|a| a.latency_ms).collect::<Vec<_>>())
     .execute(&mut *tx)
     .await?;
+    // Its endpoint may have gone meanwhile: then it has failed, unless it was taken all the same.
     sqlx::query(
-        "UPDATE webhook_deliveries d SET status = k.status, next_at = now() + k.delay_ms * interval '1 millisecond', lease_until = NULL
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) k (id, status, delay_ms) WHERE d.id = k.id AND d.status = 'pending'",
+        "UPDATE webhook_deliveries d SET next_at = now() + k.delay_ms * interval '1 millisecond', lease_until = NULL,
+             status = CASE WHEN d.status = 'pending' OR k.status = 'delivered' THEN k.status ELSE d.status END
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) k (id, status, delay_ms) WHERE d.id = k.id",
     )
     .bind(attempts.iter().map(|a| a.delivery).collect::<Vec<_>>())
     .bind(attempts.iter().map(status).collect::<Vec<_>>())
@@ -186,4 +210,35 @@ pub async fn disable(worker: &PgPool, tenant: TenantNo, endpoint: Uuid) -> Resul
     .execute(worker)
     .await?;
     Ok(())
+}
+
+/// Erases secrets that sign no more. Returns how many.
+pub async fn erase_old_secrets(worker: &PgPool) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE webhook_endpoints SET old_secret_sealed = NULL, old_secret_until = NULL WHERE old_secret_until <= now()",
+    )
+    .execute(worker)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// For how many seconds a delivery has been due at most whose tenant has none under way: nobody is at it. What waits
+/// behind slow endpoints of its own tenant does not count.
+pub async fn neglected_s(worker: &PgPool) -> Result<f64, StoreError> {
+    let row = sqlx::query(
+        "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
+             (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
+             UNION ALL
+             SELECT (SELECT d.endpoint FROM webhook_deliveries d WHERE d.status = 'pending' AND d.endpoint > w.endpoint ORDER BY d.endpoint LIMIT 1)
+             FROM waiting w WHERE w.endpoint IS NOT NULL),
+         busy AS (SELECT DISTINCT tenant FROM webhook_deliveries WHERE lease_until > now())
+         SELECT coalesce(max(extract(epoch FROM now() - h.next_at)), 0)::float8 AS neglected_s
+         FROM waiting w CROSS JOIN LATERAL (
+             SELECT d.tenant, d.next_at FROM webhook_deliveries d
+             WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at LIMIT 1) h
+         WHERE h.tenant NOT IN (SELECT tenant FROM busy)",
+    )
+    .fetch_one(worker)
+    .await?;
+    Ok(row.try_get("neglected_s")?)
 }

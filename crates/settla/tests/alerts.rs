@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 33] = [
+const BOUNDS: [(&str, Measured, Measured); 34] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -157,6 +157,11 @@ const BOUNDS: [(&str, Measured, Measured); 33] = [
         "SettlaWebhooksFailing",
         &[(DELIVERED, "0+50x40"), (NOT_DELIVERED, "0+49x40")],
         &[(DELIVERED, "0+49x40"), (NOT_DELIVERED, "0+50x40")],
+    ),
+    (
+        "SettlaWebhooksNeglected",
+        &[("settla_webhook_neglected_seconds", "300+0x40")],
+        &[("settla_webhook_neglected_seconds", "301+0x40")],
     ),
     ("SettlaNotReady", &[(READY_5XX, "5+0x40")], &[(READY_5XX, "0+1x40")]),
     (

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 
 use crate::problem::Problem;
@@ -29,6 +29,10 @@ impl Named for BatchId {
 
 impl Named for EndpointId {
     const NAME: &'static str = "webhook_endpoint";
+}
+
+impl Named for DeliveryId {
+    const NAME: &'static str = "webhook_delivery";
 }
 
 impl Named for Currency {

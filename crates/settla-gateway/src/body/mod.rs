@@ -33,6 +33,11 @@ impl JsonBody for settla_port::treasury::CreateWithdrawal {}
 impl JsonBody for settla_port::webhook::CreateEndpoint {
     const ARRAYS: &'static [&'static str] = &["events"];
 }
+impl JsonBody for settla_port::webhook::UpdateEndpoint {
+    const ARRAYS: &'static [&'static str] = &["events"];
+}
+impl JsonBody for settla_port::webhook::RotateSecret {}
+impl JsonBody for settla_port::webhook::CreateRedelivery {}
 
 /// A mutation with a body.
 pub(crate) struct Call<T> {

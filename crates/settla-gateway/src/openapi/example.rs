@@ -30,3 +30,9 @@ pub(crate) const ENDPOINT: &str = r#"{
   "url": "https://api.example.com/hooks/settla",
   "events": ["transfer.completed"]
 }"#;
+
+pub(crate) const ENDPOINT_UPDATE: &str = r#"{ "status": "enabled" }"#;
+
+pub(crate) const SECRET: &str = r#"{ "overlap_s": 86400 }"#;
+
+pub(crate) const REDELIVERY: &str = r#"{ "from_sequence": 1000, "to_sequence": 1042, "which": "undelivered" }"#;

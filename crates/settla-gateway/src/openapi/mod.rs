@@ -19,7 +19,7 @@ Settla moves money across borders on stablecoin rails.
 **Authentication.** Send your key as `Authorization: Bearer sk_test_…` (sandbox) or `sk_live_…` (real money). The key \
 decides whose data you see and in which environment. Each operation names the scope that the key needs.
 
-**Idempotency.** Every POST and DELETE under `/v1` needs an `Idempotency-Key`, quoted or bare, 1 to 255 visible ASCII \
+**Idempotency.** Every POST, PATCH and DELETE under `/v1` needs an `Idempotency-Key`, quoted or bare, 1 to 255 visible ASCII \
 characters, kept for 24 hours. The same key with the same request gets the first answer, with `Idempotent-Replayed: \
 true`, and nothing is done twice; with another request it is refused with 422 `idempotency_conflict`, and while the \
 first one runs with 409 `request_in_flight`.

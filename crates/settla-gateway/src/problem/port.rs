@@ -58,7 +58,9 @@ fn refused(refusal: Refusal) -> Problem {
             "No provider can carry this at the moment; try again in a moment or a smaller amount.",
             ROUTE_RETRY_S,
         ),
-        Refusal::NotCancellable => Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string()),
+        Refusal::NotCancellable | Refusal::EndpointDisabled | Refusal::DeliveryPending => {
+            Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string())
+        }
         _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string()),
     }
 }

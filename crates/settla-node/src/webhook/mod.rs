@@ -4,11 +4,12 @@ mod dialler;
 
 use crate::counters::{DELIVERED, NOT_DELIVERED, WEBHOOK_ATTEMPTS};
 use crate::{Node, Stop, wait};
-use dialler::Dialler;
-use settla_domain::id::EventId;
+use dialler::{Dialler, Reach};
+use settla_domain::event::TEST_EVENT_TYPE;
+use settla_domain::id::{EndpointId, EventId};
 use settla_server::clock::now;
 use settla_server::webhook_secret_label;
-use settla_store::webhook::{self, Attempted, DueDelivery, Next, Places};
+use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
 use std::sync::Arc;
@@ -24,12 +25,15 @@ const PER_TENANT: i64 = 64;
 /// Longer than a delivery may take.
 const LEASE_MS: i64 = 40_000;
 const IDLE: Duration = Duration::from_millis(250);
+/// How often secrets that sign no more are looked for, to be erased.
+const ERASE_EVERY: Duration = Duration::from_secs(5);
 /// Waits between attempts, in seconds; 75 hours in all.
 const WAITS_S: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 /// Delivers until told to stop.
 pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
-    let dialler = match Dialler::new(node.config.webhook_any_address) {
+    let reach = if node.config.webhook_any_address { Reach::Anywhere } else { Reach::PublicHttps };
+    let dialler = match Dialler::new(reach) {
         Ok(dialler) => Arc::new(dialler),
         Err(error) => {
             tracing::error!(%error, "webhooks cannot be sent");
@@ -39,7 +43,12 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(CONCURRENCY));
     let (results, queue) = mpsc::channel(CONCURRENCY * 2);
     let recorder = tokio::spawn(record(Arc::clone(&node), queue));
+    let mut erased_at: Option<Instant> = None;
     while wait(node.runner.committed(), IDLE, &mut stop).await {
+        if erased_at.is_none_or(|at| at.elapsed() >= ERASE_EVERY) {
+            erase(&node).await;
+            erased_at = Some(Instant::now());
+        }
         while places.available_permits() > 0 && !*stop.borrow() {
             let free = places.available_permits() as i64;
             let places_now = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
@@ -80,14 +89,29 @@ async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>) {
     }
 }
 
-/// The signed body of a delivery.
+/// Erases secrets whose overlap is over. They do not sign any more whether this succeeds or not.
+async fn erase(node: &Node) {
+    match webhook::erase_old_secrets(&node.store.worker).await {
+        Ok(0) => {}
+        Ok(erased) => tracing::info!(erased, "secrets of webhook endpoints that sign no more are erased"),
+        Err(error) => tracing::warn!(%error, "secrets that sign no more cannot be erased now"),
+    }
+}
+
+/// The signed body of a delivery, the same at every attempt and every redelivery. A test is outside of the tenant's
+/// sequence, which begins with 1.
 fn body(delivery: &DueDelivery) -> Vec<u8> {
-    let body = serde_json::json!({
-        "type": delivery.kind,
-        "timestamp": delivery.at.to_rfc3339(),
-        "sequence": delivery.sequence,
-        "data": delivery.data,
-    });
+    let body = match &delivery.event {
+        DueEvent::Of { sequence, kind, data, at } => {
+            serde_json::json!({ "type": kind, "timestamp": at.to_rfc3339(), "sequence": sequence, "data": data })
+        }
+        DueEvent::Test { at } => serde_json::json!({
+            "type": TEST_EVENT_TYPE,
+            "timestamp": at.to_rfc3339(),
+            "sequence": 0,
+            "data": { "endpoint_id": EndpointId(delivery.endpoint) },
+        }),
+    };
     body.to_string().into_bytes()
 }
 
@@ -102,6 +126,8 @@ async fn attempt(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Atte
     let next = match status {
         Some(200..=299) => Next::Delivered,
         Some(410) => Next::GiveUp,
+        // A test shows how things are now.
+        _ if matches!(delivery.event, DueEvent::Test { .. }) => Next::GiveUp,
         _ => retry(delivery.attempt),
     };
     if status == Some(410)
@@ -124,14 +150,29 @@ async fn attempt(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Atte
 }
 
 async fn send(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Result<u16, &'static str> {
-    let label = webhook_secret_label(delivery.tenant, delivery.endpoint);
-    let secret = node.keyring.master().open(&label, &delivery.secret_sealed).map_err(|_| "secret_unreadable")?;
-    let secret = WebhookSecret::from_bytes(secret.expose()).map_err(|_| "secret_unreadable")?;
     let (id, body) = (EventId(delivery.event_id).to_string(), body(delivery));
     let timestamp = now().0 / 1_000_000;
-    let signature = sign(&secret, &id, timestamp, &body);
+    let signature = signature(node, delivery, &id, timestamp, &body)?;
     let headers = [(HEADER_ID, id), (HEADER_TIMESTAMP, timestamp.to_string()), (HEADER_SIGNATURE, signature)];
     dialler.post(&delivery.url, &headers, body).await
+}
+
+/// One by the present secret and, while it is being replaced, one by the secret before it.
+fn signature(
+    node: &Node,
+    delivery: &DueDelivery,
+    id: &str,
+    timestamp: i64,
+    body: &[u8],
+) -> Result<String, &'static str> {
+    let label = webhook_secret_label(delivery.tenant, delivery.endpoint);
+    let mut signatures = Vec::with_capacity(2);
+    for sealed in [Some(&delivery.secret_sealed), delivery.old_secret_sealed.as_ref()].into_iter().flatten() {
+        let secret = node.keyring.master().open(&label, sealed).map_err(|_| "secret_unreadable")?;
+        let secret = WebhookSecret::from_bytes(secret.expose()).map_err(|_| "secret_unreadable")?;
+        signatures.push(sign(&secret, id, timestamp, body));
+    }
+    Ok(signatures.join(" "))
 }
 
 /// The next attempt with up to a fifth of jitter, so that endpoints that came back are not met all at once.

@@ -20,7 +20,7 @@ use crate::runner::{Decided, Envelope, Runner, RunnerError};
 use async_trait::async_trait;
 use hmac::{Hmac, Mac};
 use settla_domain::decide::Command;
-use settla_domain::id::{BatchId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_port::caller::{Caller, Me, Mutation, Reply};
 use settla_port::error::PortError;
@@ -30,7 +30,10 @@ use settla_port::quote::{CreateQuote, QuoteView, RouteView};
 use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
-use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
+use settla_port::webhook::{
+    CreateEndpoint, CreateRedelivery, DeliveryFilter, DeliveryView, EndpointCreated, EndpointView, ProviderEvent,
+    RedeliveryView, RotateSecret, SecretRotated, UpdateEndpoint,
+};
 use settla_port::{Dependency, Platform};
 use settla_rails::fx::FxFeed;
 use settla_rails::off_ramp::OffRamp;
@@ -316,11 +319,65 @@ impl Platform for Server {
     async fn endpoints(&self, caller: &Caller, page: &PageRequest) -> Result<Page<EndpointView>, PortError> {
         webhook::list(self, caller, page).await
     }
+    async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<EndpointView, PortError> {
+        webhook::get(self, caller, id).await
+    }
+    async fn update_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: UpdateEndpoint,
+    ) -> Result<(), PortError> {
+        webhook::update(self, caller, call, id, ask).await
+    }
+    async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: RotateSecret,
+    ) -> Result<Reply<SecretRotated>, PortError> {
+        webhook::rotate_secret(self, caller, call, id, ask).await
+    }
     async fn delete_endpoint(&self, caller: &Caller, call: &Mutation, id: EndpointId) -> Result<(), PortError> {
         webhook::delete(self, caller, call, id).await
     }
-    async fn deliveries(&self, caller: &Caller, page: &PageRequest) -> Result<Page<DeliveryView>, PortError> {
-        webhook::deliveries(self, caller, page).await
+    async fn test_endpoint(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+    ) -> Result<Reply<DeliveryView>, PortError> {
+        webhook::send_test(self, caller, call, id).await
+    }
+    async fn redeliver_range(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: CreateRedelivery,
+    ) -> Result<Reply<RedeliveryView>, PortError> {
+        webhook::redeliver_range(self, caller, call, id, ask).await
+    }
+    async fn deliveries(
+        &self,
+        caller: &Caller,
+        filter: &DeliveryFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeliveryView>, PortError> {
+        webhook::deliveries(self, caller, filter, page).await
+    }
+    async fn delivery(&self, caller: &Caller, id: DeliveryId) -> Result<DeliveryView, PortError> {
+        webhook::delivery(self, caller, id).await
+    }
+    async fn redeliver(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: DeliveryId,
+    ) -> Result<Reply<DeliveryView>, PortError> {
+        webhook::redeliver(self, caller, call, id).await
     }
     async fn provider_event(&self, event: ProviderEvent) -> Result<(), PortError> {
         inbound::event(self, event).await

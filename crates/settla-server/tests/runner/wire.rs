@@ -26,6 +26,7 @@ async fn tenant(wired: &Wired) -> TenantNo {
         url: "https://x.example".to_owned(),
         events: EVENT_TYPES.map(str::to_owned).to_vec(),
         status: "enabled".to_owned(),
+        old_secret_until: None,
         created_at: now(),
     };
     let first =

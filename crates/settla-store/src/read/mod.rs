@@ -16,6 +16,7 @@ pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
 pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};
 pub use treasury::{positions, topups, withdrawals};
 pub use webhook::{
-    AttemptRow, DeliveryRow, EndpointMade, EndpointRow, NewEndpoint, create_endpoint, delete_endpoint, deliveries,
-    endpoint, endpoints,
+    Asked, AttemptRow, Changed, DeliveryFilter, DeliveryRow, EndpointChange, EndpointMade, EndpointRow, NewEndpoint,
+    NewRedelivery, RedeliveryRow, Used, Which, change_endpoint, create_endpoint, delete_endpoint, deliveries, delivery,
+    endpoint, endpoints, redeliver, redeliver_range, redelivery, rotate_secret, send_test,
 };

@@ -14,7 +14,7 @@ use settla_domain::withdrawal::Withdrawal;
 use settla_store::StoreError;
 use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
 use settla_store::inbox::{self, InboxEvent};
-use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
+use settla_store::read::{self, Asked, Changed, EndpointMade, EndpointRow, NewEndpoint, NewRedelivery, Which};
 use settla_store::review;
 use settla_store::settlement::{self, ClosedBy, Gathering, Lane, Member, NewTransaction, Waiting};
 use settla_store::webhook::{self, Attempted, Next, Places};
@@ -40,6 +40,11 @@ pub fn first(tenant: TenantNo, key: &str, subject: Uuid) -> Idempotency {
     Idempotency { tenant, key: key.to_owned(), fingerprint: vec![1; 32], refusal: None, subject: Some(subject) }
 }
 
+/// The request of such a key.
+pub fn asked(first: &Idempotency) -> Asked<'_> {
+    Asked { first, actor: "key", request_id: "r" }
+}
+
 /// Makes an endpoint that wants every event.
 pub async fn endpoint(store: &Store, tenant: TenantNo) -> Uuid {
     let id = Uuid::now_v7();
@@ -48,6 +53,7 @@ pub async fn endpoint(store: &Store, tenant: TenantNo) -> Uuid {
         url: "https://tenant.example/hook".to_owned(),
         events: EVENT_TYPES.map(str::to_owned).to_vec(),
         status: "enabled".to_owned(),
+        old_secret_until: None,
         created_at: now(),
     };
     let new = NewEndpoint { row: &row, secret_sealed: b"sealed", endpoints_max: 5, actor: "key", request_id: "r1" };
@@ -176,6 +182,11 @@ pub async fn live(store: &Store, slug: &str) -> Life {
         next: Next::RetryInMs(60_000),
     });
     webhook::attempted(&store.worker, &attempts.collect::<Vec<_>>()).await.unwrap();
+    let again = first(tenant, "again", Uuid::now_v7());
+    let range =
+        NewRedelivery { endpoint, from_sequence: 1, to_sequence: 1, which: Which::All, ids: vec![Uuid::now_v7()] };
+    let made = read::redeliver_range(&store.app, &asked(&again), &range).await.unwrap();
+    assert!(matches!(made, Changed::Made(row) if row.deliveries == 0), "it is pending");
 
     let event = InboxEvent {
         provider: "harbour".to_owned(),

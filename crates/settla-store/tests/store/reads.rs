@@ -1,7 +1,7 @@
 //! What a tenant and an operator read, and that a tenant reads nothing of another.
 
 use crate::apply::transfer;
-use crate::life::{Life, first, live};
+use crate::life::{Life, asked, first, live};
 use crate::support::{check::assert_books, now, open};
 use futures_util::future::join_all;
 use settla_devkit::TestDatabase;
@@ -10,7 +10,7 @@ use settla_domain::id::KeyId;
 use settla_domain::money::Currency;
 use settla_domain::transfer::TransferState;
 use settla_store::operator::RateOverrides;
-use settla_store::read::{self, EndpointMade, EndpointRow, NewEndpoint};
+use settla_store::read::{self, Changed, DeliveryFilter, EndpointMade, EndpointRow, NewEndpoint};
 use settla_store::{Store, books, operator};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -60,7 +60,12 @@ async fn a_tenant_reads_its_own_and_nobody_elses() {
         assert!(matches!(&topups[..], [t] if t.tenant == tenant && t.credited == t.expected.minor));
         assert_eq!(read::endpoint(app, tenant, me.endpoint).await.unwrap().unwrap().id, me.endpoint);
         assert!(read::endpoint(app, tenant, other.endpoint).await.unwrap().is_none());
-        assert!(read::deliveries(app, tenant, None, 100).await.unwrap().iter().all(|d| d.endpoint == me.endpoint));
+        let mine = read::deliveries(app, tenant, DeliveryFilter::default(), None, 100).await.unwrap();
+        assert!(!mine.is_empty() && mine.iter().all(|d| d.endpoint == me.endpoint));
+        assert!(read::delivery(app, tenant, mine[0].id).await.unwrap().is_some());
+        assert!(read::delivery(app, other.tenant, mine[0].id).await.unwrap().is_none());
+        let theirs = DeliveryFilter { endpoint: Some(other.endpoint), status: None };
+        assert!(read::deliveries(app, tenant, theirs, None, 100).await.unwrap().is_empty());
     }
     assert_books(&store).await;
 }
@@ -113,6 +118,7 @@ async fn an_endpoints_key_is_used_once_and_a_tenant_has_so_many() {
             url: "https://x.example".into(),
             events: vec![],
             status: "enabled".into(),
+            old_secret_until: None,
             created_at: now(),
         };
         let new = NewEndpoint { row: &row, secret_sealed: b"s", endpoints_max, actor: "key", request_id: "r" };
@@ -131,12 +137,13 @@ async fn an_endpoints_key_is_used_once_and_a_tenant_has_so_many() {
     // Keys are a tenant's own.
     assert!(matches!(make(two.tenant, "k", 2).await.1, EndpointMade::Made));
     assert_eq!(read::endpoints(&store.app, one.tenant, None, 10).await.unwrap().len(), 4);
-    let other = read::delete_endpoint(&store.app, &first(two.tenant, "d", made), made, "key", "r").await.unwrap();
-    assert!(matches!(other, Ok(false)));
-    let delete =
-        async || read::delete_endpoint(&store.app, &first(one.tenant, "d", made), made, "key", "r").await.unwrap();
-    assert!(matches!(delete().await, Ok(true)));
-    assert!(matches!(delete().await, Err(recorded) if recorded.subject == Some(made)));
+    let delete = async |tenant| {
+        let first = first(tenant, "d", made);
+        read::delete_endpoint(&store.app, &asked(&first), made).await.unwrap()
+    };
+    assert!(matches!(delete(two.tenant).await, Changed::Absent));
+    assert!(matches!(delete(one.tenant).await, Changed::Made(())));
+    assert!(matches!(delete(one.tenant).await, Changed::Before(used) if used.recorded.subject == Some(made)));
     assert_eq!(read::endpoints(&store.app, one.tenant, None, 10).await.unwrap().len(), 3);
 }
 

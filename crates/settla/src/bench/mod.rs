@@ -1,4 +1,5 @@
-//! `settla bench`: load on a fresh system, and what it completes.
+//! `settla bench`: load on a fresh system, and what it completes; `settla bench webhooks`: what a dead webhook endpoint
+//! costs the others.
 //!
 //! Everything runs on this machine: platform, durable Postgres, sandbox, chain, webhook receiver and generator.
 //! The generator is an open loop: a transfer has a time at which it is meant to be sent, whatever the system
@@ -14,16 +15,21 @@ mod print;
 mod report;
 mod spread;
 mod tenants;
+mod webhooks;
 
 use crate::failure::Failure;
 use crate::local::{ScratchFolder, System};
 use report::Report;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Options of `settla bench`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Transfers a second.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
@@ -36,6 +42,13 @@ pub struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// Other measurements than that of payments.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Deliver webhooks with and without an endpoint that never answers, in turn, and compare the pairs of runs.
+    Webhooks(webhooks::Args),
 }
 
 /// How the sandbox behaves: median time of an order, and how many of a thousand get no answer.
@@ -52,18 +65,37 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: its figures are those of unoptimised code");
     }
+    if let Some(Other::Webhooks(args)) = args.other {
+        let show = if args.json { json } else { webhooks::print };
+        return bench(&[], async |system| webhooks::measure(&args, system).await, show, webhooks::Report::problems)
+            .await;
+    }
+    let (latency, unknown) = (LATENCY_MS.to_string(), UNKNOWN_PERMILLE.to_string());
+    let options = ["--latency-ms", latency.as_str(), "--unknown-permille", unknown.as_str()];
+    let show = if args.json { json } else { print::print };
+    bench(&options, async |system| measure::measure(&args, system).await, show, Report::problems).await
+}
+
+/// As one JSON object. Our own plain data always serialises.
+fn json<R: Serialize>(report: &R) {
+    println!("{}", serde_json::to_string(report).unwrap_or_default());
+}
+
+/// Measures on a fresh system, shows the report, and fails if it has problems.
+async fn bench<R>(
+    options: &[&str],
+    measure: impl AsyncFnOnce(&System) -> Result<R, Failure>,
+    show: fn(&R),
+    problems: fn(&R) -> Vec<String>,
+) -> Result<(), Failure> {
     let interrupted = watch_signals()?;
     let mut folder = ScratchFolder::new("bench")?;
     eprintln!("starting a fresh system in {}", folder.path().display());
-    let outcome = with_system(&args, &folder, interrupted.clone()).await;
+    let outcome = with_system(options, &folder, interrupted.clone(), measure).await;
     let failure = match outcome {
         Ok(report) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report)?);
-            } else {
-                print::print(&report);
-            }
-            let problems = report.problems();
+            show(&report);
+            let problems = problems(&report);
             if problems.is_empty() {
                 return Ok(());
             }
@@ -77,18 +109,17 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Starts the system, measures, and stops it whatever came out.
-async fn with_system(
-    args: &Args,
+async fn with_system<R>(
+    options: &[&str],
     folder: &ScratchFolder,
     mut interrupted: watch::Receiver<bool>,
-) -> Result<Report, Failure> {
-    let (latency, unknown) = (LATENCY_MS.to_string(), UNKNOWN_PERMILLE.to_string());
-    let options = ["--latency-ms", latency.as_str(), "--unknown-permille", unknown.as_str()];
-    let system = System::start(&std::env::current_exe()?, folder.path(), &options).await?;
+    measure: impl AsyncFnOnce(&System) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let system = System::start(&std::env::current_exe()?, folder.path(), options).await?;
     let measured = tokio::select! {
         biased;
         _ = interrupted.wait_for(|stop| *stop) => Err(Failure::new("interrupted")),
-        measured = measure::measure(args, &system) => measured,
+        measured = measure(&system) => measured,
     };
     eprintln!("stopping the system");
     let stopped = system.stop().await;

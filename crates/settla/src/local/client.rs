@@ -80,6 +80,12 @@ impl ApiClient {
         self.send(if body.is_null() { request } else { request.json(body) }).await
     }
 
+    /// A change of what there is, with an idempotency key.
+    pub async fn patch(&self, path: &str, key: &str, body: &Value) -> Result<Answer, Failure> {
+        let request = self.http.request(Method::PATCH, format!("{}{path}", self.base)).header("idempotency-key", key);
+        self.send(request.json(body)).await
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         let response = request.bearer_auth(&self.key).send().await?;
         let status = response.status().as_u16();

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::client::{Answer, Ask};
-use crate::support::{start, start_with};
+use crate::support::{filled, start, start_with};
 
 const TRANSFER: &str = r#"{
     "quote_id": "qt_01939d2a7f0e7c4e9a53a1c2b3d4e5f6", "reference": "INV-1",
@@ -116,12 +116,16 @@ async fn the_examples_of_the_document_are_accepted() {
     let document: serde_json::Value = serde_json::from_str(&settla_gateway::openapi_json()).unwrap();
     let mut sent = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
-        let Some(example) = item.pointer("/post/requestBody/content/application~1json/example") else { continue };
-        sent += 1;
-        let ask = Ask::new(gateway.at, "POST", path).key(gateway.fake.key()).header("idempotency-key", "k");
-        let answer = ask.json(&example.to_string()).send().await;
-        let expected = if path == "/v1/routes" { 200 } else { 201 };
-        assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+        for (method, status) in [("post", 201), ("patch", 204)] {
+            let example = item[method].pointer("/requestBody/content/application~1json/example");
+            let Some(example) = example else { continue };
+            sent += 1;
+            let ask = Ask::new(gateway.at, &method.to_ascii_uppercase(), &filled(path));
+            let ask = ask.key(gateway.fake.key()).header("idempotency-key", "k");
+            let answer = ask.json(&example.to_string()).send().await;
+            let status = if path == "/v1/routes" { 200 } else { status };
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        }
     }
-    assert_eq!(sent, 6);
+    assert_eq!(sent, 9);
 }

@@ -29,11 +29,11 @@ async fn a_parameter_counts_once() {
 #[tokio::test]
 async fn pages_default_and_cursors_pass() {
     let gateway = start().await;
-    gateway.get("/v1/webhook-deliveries").send().await;
-    gateway.get("/v1/webhook-deliveries?cursor=a%2Bb%3D&limit=200").send().await;
+    gateway.get("/v1/webhook-endpoints").send().await;
+    gateway.get("/v1/webhook-endpoints?cursor=a%2Bb%3D&limit=200").send().await;
     let arguments: Vec<_> = gateway.fake.seen().into_iter().map(|seen| seen.arguments).collect();
     let expected = ["PageRequest { limit: 50, cursor: None }", "PageRequest { limit: 200, cursor: Some(\"a+b=\") }"];
     assert_eq!(arguments, expected);
-    let answer = gateway.get("/v1/webhook-deliveries?cursor=").send().await;
+    let answer = gateway.get("/v1/webhook-endpoints?cursor=").send().await;
     assert_eq!(answer.problem_at(), (400, "bad_cursor".into(), Some("cursor".into())));
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use settla_domain::id::{BatchId, EndpointId, KeyId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
 use settla_port::caller::{Caller, Me, Mutation, Reply, Scope};
@@ -17,7 +17,10 @@ use settla_port::rate_limit::RateLimits;
 use settla_port::settlement::SettlementBatchView;
 use settla_port::transfer::{CreateTransfer, TransferEvent, TransferFilter, TransferView};
 use settla_port::treasury::{CreateTopup, CreateWithdrawal, PositionView, TopupView, WithdrawalView};
-use settla_port::webhook::{CreateEndpoint, DeliveryView, EndpointCreated, EndpointView, ProviderEvent};
+use settla_port::webhook::{
+    CreateEndpoint, CreateRedelivery, DeliveryFilter, DeliveryView, EndpointCreated, EndpointView, ProviderEvent,
+    RedeliveryView, RotateSecret, SecretRotated, UpdateEndpoint,
+};
 use settla_port::{Dependency, Platform};
 use settla_vault::{ApiKey, Environment, Secret};
 use tokio::sync::Semaphore;
@@ -273,9 +276,56 @@ impl Platform for Fake {
         self.enter("delete_endpoint", (call, id)).await
     }
 
-    async fn deliveries(&self, _: &Caller, page: &PageRequest) -> Port<Page<DeliveryView>> {
-        self.enter("deliveries", page).await?;
+    async fn endpoint(&self, _: &Caller, id: EndpointId) -> Port<EndpointView> {
+        self.enter("endpoint", id).await?;
+        Ok(views::endpoint())
+    }
+
+    async fn update_endpoint(&self, _: &Caller, call: &Mutation, id: EndpointId, ask: UpdateEndpoint) -> Port<()> {
+        self.enter("update_endpoint", (call, id, ask)).await
+    }
+
+    async fn rotate_secret(
+        &self,
+        _: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: RotateSecret,
+    ) -> Port<Reply<SecretRotated>> {
+        self.enter("rotate_secret", (call, id, ask)).await?;
+        let secret = (!self.replayed.load(Ordering::SeqCst)).then(|| Secret::new("whsec_canary".to_owned()));
+        self.reply(SecretRotated { endpoint_id: id, secret, old_secret_until: Some("2026-11-22T12:00:00Z".into()) })
+    }
+
+    async fn test_endpoint(&self, _: &Caller, call: &Mutation, id: EndpointId) -> Port<Reply<DeliveryView>> {
+        self.enter("test_endpoint", (call, id)).await?;
+        self.reply(views::test_delivery())
+    }
+
+    async fn redeliver_range(
+        &self,
+        _: &Caller,
+        call: &Mutation,
+        id: EndpointId,
+        ask: CreateRedelivery,
+    ) -> Port<Reply<RedeliveryView>> {
+        self.enter("redeliver_range", (call, id, ask)).await?;
+        self.reply(views::redelivery())
+    }
+
+    async fn deliveries(&self, _: &Caller, filter: &DeliveryFilter, page: &PageRequest) -> Port<Page<DeliveryView>> {
+        self.enter("deliveries", (filter, page)).await?;
         self.page(views::delivery())
+    }
+
+    async fn delivery(&self, _: &Caller, id: DeliveryId) -> Port<DeliveryView> {
+        self.enter("delivery", id).await?;
+        Ok(views::delivery())
+    }
+
+    async fn redeliver(&self, _: &Caller, call: &Mutation, id: DeliveryId) -> Port<Reply<DeliveryView>> {
+        self.enter("redeliver", (call, id)).await?;
+        self.reply(views::new_delivery())
     }
 
     async fn provider_event(&self, event: ProviderEvent) -> Port<()> {

@@ -59,6 +59,10 @@ impl Running {
         Ask::new(self.at, "POST", path).key(self.fake.key()).header("idempotency-key", "k-1").json(body)
     }
 
+    pub fn patch(&self, path: &str, body: &str) -> Ask {
+        Ask::new(self.at, "PATCH", path).key(self.fake.key()).header("idempotency-key", "k-1").json(body)
+    }
+
     pub fn delete(&self, path: &str) -> Ask {
         Ask::new(self.at, "DELETE", path).key(self.fake.key()).header("idempotency-key", "k-1")
     }
@@ -89,6 +93,8 @@ pub fn filled(path: &str) -> String {
         views::settlement_batch().id.to_string()
     } else if path.contains("webhook-endpoints") {
         views::endpoint_id().to_string()
+    } else if path.contains("webhook-deliveries") {
+        views::delivery().id.to_string()
     } else {
         "GBP-00000007000100000000000000000000".to_owned()
     };

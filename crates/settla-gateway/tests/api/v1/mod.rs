@@ -5,4 +5,5 @@ mod routes;
 mod settlement_batches;
 mod transfers;
 mod treasury;
+mod webhook_deliveries;
 mod webhook_endpoints;

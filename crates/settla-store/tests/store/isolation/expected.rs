@@ -118,13 +118,16 @@ webhook_attempts
     auditor  all: select
 webhook_deliveries
     runner   own: insert
-    app      own: select update(status)
+    app      own: select insert update(status)
     worker   all: select update(attempts,lease_until,next_at,status)
     auditor  all: select
 webhook_endpoints
     runner   own: select
-    app      own: select insert update(status)
-    worker   all: select update(status)
+    app      own: select insert update(events,old_secret_sealed,old_secret_until,secret_sealed,status,url)
+    worker   all: select update(old_secret_sealed,old_secret_until,status)
+    auditor  all: select
+webhook_redeliveries
+    app      own: select insert
     auditor  all: select
 withdrawals
     runner   own: select insert update(failure,state,updated_at)

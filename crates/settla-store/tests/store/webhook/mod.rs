@@ -1,11 +1,15 @@
 //! Deliveries: each endpoint for itself, until one is taken or given up.
 
+mod again;
+mod secret;
+
 use crate::apply::{apply, transfer};
-use crate::life::{endpoint, first};
+use crate::life::{asked, endpoint, first};
 use crate::support::{funding, now, open, tenant};
 use settla_devkit::TestDatabase;
 use settla_domain::tenant::TenantNo;
-use settla_store::webhook::{self, Attempted, DueDelivery, Next, Places};
+use settla_store::read::{Changed, DeliveryFilter};
+use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places};
 use settla_store::{Store, read};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -25,6 +29,14 @@ async fn waiting(store: &Store, slug: &str, events: usize) -> (TenantNo, Uuid) {
 
 async fn claim(store: &Store, free: i64, per_endpoint: i64) -> Vec<DueDelivery> {
     webhook::claim(&store.worker, Places { free, per_endpoint, per_tenant: 100 }, LONG_MS).await.unwrap()
+}
+
+/// Number and type of the event.
+fn told(due: &DueDelivery) -> (i64, &str) {
+    match &due.event {
+        DueEvent::Of { sequence, kind, .. } => (*sequence, kind),
+        DueEvent::Test { .. } => panic!("a test"),
+    }
 }
 
 /// Of whom, in no order.
@@ -49,9 +61,17 @@ fn attempted(delivery: &DueDelivery, next: Next) -> Attempted {
 
 /// Statuses with the number of attempts, oldest first, as the tenant sees them.
 async fn seen(store: &Store, tenant: TenantNo) -> Vec<(String, usize)> {
-    let mut rows = read::deliveries(&store.app, tenant, None, 100).await.unwrap();
+    let mut rows = read::deliveries(&store.app, tenant, DeliveryFilter::default(), None, 100).await.unwrap();
     rows.reverse();
     rows.into_iter().map(|row| (row.status, row.attempts.len())).collect()
+}
+
+/// Claims all and gives them this outcome.
+async fn conclude(store: &Store, next: Next) -> Vec<DueDelivery> {
+    let due = claim(store, 100, 100).await;
+    let attempts: Vec<Attempted> = due.iter().map(|d| attempted(d, next)).collect();
+    webhook::attempted(&store.worker, &attempts).await.unwrap();
+    due
 }
 
 #[tokio::test]
@@ -62,7 +82,7 @@ async fn an_event_is_delivered_once_taken_and_tried_again_until_then() {
     let due = claim(&store, 10, 10).await;
     assert_eq!(due.len(), 3);
     assert!(claim(&store, 10, 10).await.is_empty());
-    let of: Vec<(i64, &str)> = due.iter().map(|d| (d.sequence, d.kind.as_str())).collect();
+    let of: Vec<(i64, &str)> = due.iter().map(told).collect();
     assert_eq!(of, [(1, "topup.credited"), (2, "transfer.funded"), (3, "transfer.funded")]);
     assert!(due.iter().all(|d| (d.tenant, d.endpoint, d.attempt) == (tenant, endpoint, 1)));
     assert!(due.iter().all(|d| d.url == "https://tenant.example/hook" && d.secret_sealed == b"sealed"));
@@ -131,10 +151,13 @@ async fn nothing_is_sent_to_an_endpoint_that_is_gone() {
     let (deleted, deleted_endpoint) = waiting(&store, "deleted", 2).await;
     webhook::disable(&store.worker, gone, gone_endpoint).await.unwrap();
     let key = first(deleted, "delete", deleted_endpoint);
-    let done = read::delete_endpoint(&store.app, &key, deleted_endpoint, "key", "r").await.unwrap();
-    assert!(matches!(done, Ok(true)));
+    let done = read::delete_endpoint(&store.app, &asked(&key), deleted_endpoint).await.unwrap();
+    assert!(matches!(done, Changed::Made(())));
     let failed = vec![("failed".to_owned(), 0); 2];
     assert_eq!((seen(&store, gone).await, seen(&store, deleted).await), (failed.clone(), failed));
+    let delivery = read::deliveries(&store.app, deleted, DeliveryFilter::default(), None, 1).await.unwrap()[0].id;
+    let again = first(deleted, "again", Uuid::now_v7());
+    assert!(matches!(read::redeliver(&store.app, &asked(&again), delivery).await.unwrap(), Changed::Disabled));
 
     // A delivery may be made just after its endpoint went.
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
@@ -157,5 +180,43 @@ async fn an_endpoint_hears_only_what_it_asked_for() {
     apply(&store, tenant, &funding(tenant, 1_000_000)).await;
     transfer(&store, tenant, 10_000).await;
     let due = claim(&store, 10, 10).await;
-    assert_eq!(due.iter().map(|d| (d.endpoint, d.kind.as_str())).collect::<Vec<_>>(), [(id, "transfer.funded")]);
+    assert_eq!(due.iter().map(|d| (d.endpoint, told(d))).collect::<Vec<_>>(), [(id, (2, "transfer.funded"))]);
+}
+
+#[tokio::test]
+async fn deliveries_are_found_by_endpoint_and_state() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let (tenant, one) = waiting(&store, "acme", 2).await;
+    conclude(&store, Next::GiveUp).await;
+    let two = endpoint(&store, tenant).await;
+    transfer(&store, tenant, 10_000).await;
+    let found = async |endpoint, status| {
+        let filter = DeliveryFilter { endpoint, status };
+        read::deliveries(&store.app, tenant, filter, None, 10).await.unwrap().len()
+    };
+    assert_eq!((found(None, None).await, found(Some(one), None).await, found(Some(two), None).await), (4, 3, 1));
+    assert_eq!((found(None, Some("failed")).await, found(None, Some("pending")).await), (2, 2));
+    assert_eq!((found(Some(two), Some("failed")).await, found(Some(one), Some("pending")).await), (0, 1));
+    assert_eq!(found(Some(Uuid::now_v7()), None).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_due_and_nobody_is_at_is_neglected() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    assert_eq!(webhook::neglected_s(&store.worker).await.unwrap(), 0.0);
+    waiting(&store, "acme", 3).await;
+    waiting(&store, "other", 1).await;
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let old = "UPDATE settla.webhook_deliveries SET next_at = now() - interval '10 minutes'";
+    sqlx::raw_sql(old).execute(&mut superuser).await.unwrap();
+    let age = async || webhook::neglected_s(&store.worker).await.unwrap();
+    assert!((600.0..700.0).contains(&age().await));
+    // One of each tenant is under way: what waits behind it is not forgotten.
+    assert_eq!(claim(&store, 2, 1).await.len(), 2);
+    assert_eq!(age().await, 0.0);
+    let ended = "UPDATE settla.webhook_deliveries SET lease_until = now(), next_at = now() + interval '1 hour' WHERE lease_until IS NOT NULL";
+    sqlx::raw_sql(ended).execute(&mut superuser).await.unwrap();
+    assert!((600.0..700.0).contains(&age().await), "the worker is gone, and two are still due");
 }
