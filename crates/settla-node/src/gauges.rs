@@ -50,7 +50,7 @@ async fn read(node: &Node) -> Result<(), StoreError> {
         metrics::gauge!("settla_outbox_open", "kind" => kind).set(open);
         metrics::gauge!("settla_outbox_oldest_seconds", "kind" => kind).set(oldest_s);
     }
-    Ok(())
+    crate::reconcile::measure(node).await
 }
 
 fn row(rows: &[(String, i64, f64)], name: &str) -> (f64, f64) {

@@ -2,11 +2,11 @@
 
 use crate::http::{Answer, Http};
 use crate::on_ramp::{BatchBody, TokenBatch, register, terms};
-use crate::wire::{WireMoney, minor, reason, reference};
+use crate::wire::{WireMoney, minor, page, reason, reference};
 use crate::{Enquired, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use settla_domain::money::Money;
+use settla_domain::money::{Currency, Money};
 use settla_evm::{Address, TxHash};
 use settla_vault::{Pii, PiiAccount, PiiName};
 use uuid::Uuid;
@@ -70,6 +70,41 @@ pub enum PayoutState {
     },
 }
 
+/// A line of an off-ramp's own statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutLine {
+    /// The provider's number of the line; grows.
+    pub sequence: u64,
+    /// Nothing for a line that cannot be read.
+    pub entry: Option<BookedPayout>,
+}
+
+/// What a line of an off-ramp's statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BookedPayout {
+    /// Tokens of a settlement batch have come.
+    Received {
+        /// The batch, by our id.
+        batch: Uuid,
+        /// How much.
+        amount: Money,
+    },
+    /// A payout was paid.
+    Paid {
+        /// The payout, by our id.
+        payout: Uuid,
+        /// How much.
+        amount: Money,
+    },
+    /// A payout's tokens were sent back.
+    Returned {
+        /// The payout, by our id.
+        payout: Uuid,
+        /// How much.
+        amount: Money,
+    },
+}
+
 /// An off-ramp.
 #[async_trait]
 pub trait OffRamp: Send + Sync {
@@ -85,6 +120,8 @@ pub trait OffRamp: Send + Sync {
     async fn enquire(&self, id: Uuid) -> Enquired<PayoutState>;
     /// A return's manifest.
     async fn returned(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Lines of its own statement after a number, oldest first, at most `limit`.
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<PayoutLine>, RailError>;
     /// Reads an event's body: the payout and how it stands.
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)>;
     /// Tells the provider where to send events and how to sign them.
@@ -133,6 +170,14 @@ struct PayoutBody {
 }
 
 #[derive(Deserialize)]
+struct BookedBody {
+    id: Uuid,
+    kind: String,
+    currency: Currency,
+    amount: String,
+}
+
+#[derive(Deserialize)]
 struct PaidBody {
     #[serde(flatten)]
     money: WireMoney,
@@ -161,6 +206,20 @@ impl PayoutBody {
                 let amount = Money::new(self.source.currency, minor(&returned.amount, self.source.currency)?);
                 Some(PayoutState::Returned { batch: returned.id, tx: returned.tx_hash, amount, reason: reason() })
             }
+            _ => None,
+        }
+    }
+}
+
+impl BookedBody {
+    /// What went out has a minus sign, and only that.
+    fn read(&self) -> Option<BookedPayout> {
+        let out = self.amount.strip_prefix('-');
+        let amount = Money::new(self.currency, minor(out.unwrap_or(&self.amount), self.currency)?);
+        match (self.kind.as_str(), out) {
+            ("tokens_received", None) => Some(BookedPayout::Received { batch: self.id, amount }),
+            ("paid", Some(_)) => Some(BookedPayout::Paid { payout: self.id, amount }),
+            ("tokens_returned", Some(_)) => Some(BookedPayout::Returned { payout: self.id, amount }),
             _ => None,
         }
     }
@@ -234,6 +293,12 @@ impl OffRamp for HttpOffRamp {
     async fn returned(&self, id: Uuid) -> Result<TokenBatch, RailError> {
         let body: BatchBody = self.http.fetch(&format!("/v1/returns/{id}")).await?;
         body.read("client_payout_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
+    }
+
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<PayoutLine>, RailError> {
+        let read = |value| serde_json::from_value(value).ok().and_then(|body: BookedBody| body.read());
+        let lines = page(&self.http, "/v1/statement", after, limit).await?;
+        Ok(lines.into_iter().map(|(sequence, value)| PayoutLine { sequence, entry: read(value) }).collect())
     }
 
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)> {

@@ -1,7 +1,7 @@
 //! The on-ramp port: fiat in, stablecoin into our wallet.
 
 use crate::http::{Answer, Http};
-use crate::wire::{WireMoney, minor, reason};
+use crate::wire::{WireMoney, minor, page, reason};
 use crate::{Enquired, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,26 @@ pub struct TokenBatch {
     pub members: Vec<(Uuid, u128)>,
 }
 
+/// A line of an on-ramp's own statement: an order that it has carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderLine {
+    /// The provider's number of the line; grows.
+    pub sequence: u64,
+    /// Nothing for a line that cannot be read.
+    pub entry: Option<BookedOrder>,
+}
+
+/// What a line of an on-ramp's statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookedOrder {
+    /// The order, by our id.
+    pub order: Uuid,
+    /// What it took for it.
+    pub taken: Money,
+    /// What it delivered.
+    pub delivered: Money,
+}
+
 /// An on-ramp.
 #[async_trait]
 pub trait OnRamp: Send + Sync {
@@ -69,6 +89,8 @@ pub trait OnRamp: Send + Sync {
     async fn enquire(&self, id: Uuid) -> Enquired<OrderState>;
     /// A delivery's manifest.
     async fn delivery(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Lines of its own statement after a number, oldest first, at most `limit`.
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<OrderLine>, RailError>;
     /// Reads an event's body: the order and how it stands.
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)>;
     /// Tells the provider where to send events and how to sign them.
@@ -110,6 +132,13 @@ struct DeliveryBody {
     id: Uuid,
     tx_hash: TxHash,
     amount: String,
+}
+
+#[derive(Deserialize)]
+struct BookedOrderBody {
+    client_order_id: Uuid,
+    fiat_taken: WireMoney,
+    tokens_delivered: WireMoney,
 }
 
 #[derive(Deserialize)]
@@ -185,6 +214,13 @@ impl OrderBody {
     }
 }
 
+impl BookedOrderBody {
+    fn read(&self) -> Option<BookedOrder> {
+        let (taken, delivered) = (self.fiat_taken.money()?, self.tokens_delivered.money()?);
+        Some(BookedOrder { order: self.client_order_id, taken, delivered })
+    }
+}
+
 impl HttpOnRamp {
     /// An adapter on a client.
     pub fn new(http: Http) -> Self {
@@ -232,6 +268,12 @@ impl OnRamp for HttpOnRamp {
     async fn delivery(&self, id: Uuid) -> Result<TokenBatch, RailError> {
         let body: BatchBody = self.http.fetch(&format!("/v1/deliveries/{id}")).await?;
         body.read("client_order_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
+    }
+
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<OrderLine>, RailError> {
+        let read = |value| serde_json::from_value(value).ok().and_then(|body: BookedOrderBody| body.read());
+        let lines = page(&self.http, "/v1/statement", after, limit).await?;
+        Ok(lines.into_iter().map(|(sequence, value)| OrderLine { sequence, entry: read(value) }).collect())
     }
 
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)> {

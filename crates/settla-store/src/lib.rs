@@ -12,6 +12,7 @@ pub mod operator;
 pub mod outbox;
 mod pool;
 pub mod read;
+pub mod reconcile;
 pub mod review;
 mod row;
 pub mod set_aside;

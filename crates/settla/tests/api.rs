@@ -79,7 +79,7 @@ async fn the_tenants_server_hears_of_its_payment() {
     assert_eq!(receiver.refused(), 0);
     // The statement's last entries may be on their way into our books.
     let deadline = std::time::Instant::now() + SOON;
-    while !settla::books::check(&fixture.system.facts).await.unwrap().ok() && std::time::Instant::now() < deadline {
+    while !settla::reconcile::check(&fixture.system.facts).await.unwrap().ok() && std::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     fixture.books_agree().await;
