@@ -129,6 +129,7 @@ pub(crate) fn accounts(tenant: TenantNo, currency: Currency, position: &Position
         kind: TENANT_KINDS[i].name().to_owned(),
         currency: currency.code().to_owned(),
         balance: Money::new(currency, balances[i]).decimal(),
+        at: None,
     })
 }
 

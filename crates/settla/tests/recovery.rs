@@ -104,12 +104,8 @@ async fn one_line_of_the_statement_keeps_nobodys_money_waiting() {
     assert_eq!(set_aside(&fixture).await.len(), 1);
     // Nor is it forgotten: the bank has money that our books do not.
     let report = settla::reconcile::check(&fixture.system.facts).await.unwrap();
-    let mut found: Vec<_> =
-        report.breaks.iter().map(|b| (b.kind.as_str(), b.subject.as_deref(), b.size_minor)).collect();
-    found.sort_unstable();
-    assert_eq!(
-        found,
-        [("bank_balance_differs", None, Some(1_000_000_000_000_001)), ("bank_line_unreadable", Some(line), None)]
-    );
+    let found: Vec<_> = report.breaks.iter().map(|b| (b.kind.as_str(), b.subject.as_deref())).collect();
+    // Its balance is more than we can count, too.
+    assert_eq!((found, report.unread.as_slice()), (vec![("bank_line_unreadable", Some(line))], &["bank"][..]));
     fixture.stop().await;
 }

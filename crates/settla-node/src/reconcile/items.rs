@@ -29,7 +29,8 @@ impl Items {
     /// We have so much of it.
     pub fn ours(&mut self, flow: Flow, key: String, owner: (TenantNo, Option<String>), amount: Money) {
         let item = self.entry(flow, key);
-        (item.tenant, item.subject) = owner;
+        item.tenant = owner.0;
+        item.subject = owner.1.or(item.subject.take());
         *item.ours.entry(amount.currency).or_default() += amount.minor;
     }
 

@@ -96,7 +96,8 @@ pub async fn round(
         round.found.extend(state.items.found(flow));
     }
     for book in Book::COMPARED {
-        if round.judged.iter().any(|kind| kind.book() == book && !is_about_payments(*kind)) {
+        let judged = round.judged.iter().any(|kind| kind.book() == book && !is_about_payments(*kind));
+        if judged && !round.done.unread.contains(&book) {
             state.cursors.insert(format!("compared/{}", book.name()), now.0.to_string());
         }
     }
@@ -144,7 +145,7 @@ impl Round {
             behind |= !self.fold(snapshot, state, tenants, now.plus_ms(-lag), depth).await?;
         }
         self.sweep(snapshot, state, depth).await?;
-        self.judge(|kind| is_about_payments(kind));
+        self.judge(is_about_payments);
         if behind {
             self.done.behind.insert(Book::Ledger);
         } else {
@@ -237,16 +238,18 @@ impl Round {
         read.push((Book::Chain, chain));
         self.done.lines = reading.lines;
 
+        // A balance that cannot be read keeps nobody from comparing the lines.
         let mut balances: Vec<(Book, Currency, i128)> = Vec::new();
+        let mut without_balance: BTreeMap<Book, ReadError> = BTreeMap::new();
         match outside.bank.balances().await {
             Ok(list) => balances.extend(list.iter().map(|m| (Book::Bank, m.currency, m.minor))),
-            Err(error) => read.push((Book::Bank, Err(error.into()))),
+            Err(error) => drop(without_balance.insert(Book::Bank, error.into())),
         }
         match outside.chain.tokens_of(outside.wallet).await {
             Ok(tokens) => {
                 balances.push((Book::Chain, outside.chain.currency, i128::try_from(tokens).unwrap_or(i128::MAX)));
             }
-            Err(error) => read.push((Book::Chain, Err(error.into()))),
+            Err(error) => drop(without_balance.insert(Book::Chain, error.into())),
         }
         for (book, currency, theirs) in balances {
             let kind = if book == Book::Bank { AccountKind::Bank } else { AccountKind::Wallet };
@@ -269,7 +272,13 @@ impl Round {
         let ready = |book: &Book| !self.done.behind.contains(book) && !self.done.unread.contains(book);
         let books: BTreeSet<Book> = Book::OUTSIDE.into_iter().filter(ready).collect();
         if !self.done.behind.contains(&Book::Ledger) {
-            self.judge(|kind| books.contains(&kind.book()));
+            let has_balance = |book| !without_balance.contains_key(&book);
+            let is_balance = |kind| matches!(kind, Kind::BankBalanceDiffers | Kind::ChainBalanceDiffers);
+            self.judge(|kind| books.contains(&kind.book()) && (has_balance(kind.book()) || !is_balance(kind)));
+        }
+        for (book, error) in without_balance {
+            tracing::warn!(%error, book = book.name(), "a balance cannot be read now");
+            self.done.unread.insert(book);
         }
         Ok(())
     }

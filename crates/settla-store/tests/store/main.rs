@@ -12,6 +12,7 @@ mod isolation;
 mod migrations;
 mod outbox;
 mod reads;
+mod reconcile;
 mod review;
 mod set_aside;
 mod settlement;

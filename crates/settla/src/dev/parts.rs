@@ -10,6 +10,7 @@ use settla_devkit::{Anvil, AnvilSettings, Postgres, PostgresSettings};
 use settla_evm::devkeys::DevKey;
 use settla_evm::token::{TestToken, fund};
 use settla_evm::{Address, Rpc};
+use settla_node::reconcile::ReconcileConfig;
 use settla_vault::Environment;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +57,13 @@ impl Parts {
     }
 
     /// What a platform process has to know to work with these parts.
-    pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
+    pub fn platform(
+        &self,
+        home: &Home,
+        api: SocketAddr,
+        metrics: SocketAddr,
+        reconcile: ReconcileConfig,
+    ) -> Result<PlatformConfig, Failure> {
         let [bank_hook, on_ramp_hook, off_ramp_hook] = home.webhook_secrets()?;
         let keys = home.sandbox_keys();
         let at = |port: usize, key: &str, webhook_secret| ProviderAt {
@@ -82,6 +89,7 @@ impl Parts {
             off_ramp: at(2, &keys.off_ramp, off_ramp_hook),
             fx: at(3, &keys.fx, bank_hook),
             local_webhooks: true,
+            reconcile,
         })
     }
 
