@@ -833,7 +833,7 @@ async fn a_sound_system_under_load_has_no_break() {
         let amount = match n % 20 {
             0 => "4000.01".to_owned(),
             1 => "4000.03".to_owned(),
-            _ => format!("{}.{n:02}", 20 + n),
+            _ => format!("{}.{:02}", 20 + n, n % 100),
         };
         let transfer = if n % 20 == 2 {
             client.pay(Amount::Destination("4000000.01"), "load").await
