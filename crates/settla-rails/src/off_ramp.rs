@@ -316,3 +316,27 @@ impl OffRamp for HttpOffRamp {
         matches!(self.http.get::<serde_json::Value>("/health").await, Answer::Ok(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_says_what_it_is_by_its_kind_and_its_sign() {
+        let id = Uuid::from_u128(7);
+        let read = |kind: &str, amount: &str| {
+            let value = json!({ "seq": 1, "id": id, "kind": kind, "currency": "USDC", "amount": amount });
+            serde_json::from_value::<BookedBody>(value).ok().and_then(|body| body.read())
+        };
+        let amount = Money::new(Currency::USDC, 12);
+        assert_eq!(read("tokens_received", "12"), Some(BookedPayout::Received { batch: id, amount }));
+        assert_eq!(read("paid", "-12"), Some(BookedPayout::Paid { payout: id, amount }));
+        assert_eq!(read("tokens_returned", "-12"), Some(BookedPayout::Returned { payout: id, amount }));
+        for (kind, amount) in
+            [("tokens_received", "-12"), ("paid", "12"), ("paid", "--12"), ("gift", "12"), ("paid", "")]
+        {
+            assert_eq!(read(kind, amount), None, "{kind} {amount}");
+        }
+    }
+}

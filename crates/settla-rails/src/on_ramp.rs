@@ -306,6 +306,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_line_has_an_order_and_two_amounts() {
+        let line = serde_json::json!({
+            "seq": 1, "client_order_id": Uuid::from_u128(7), "delivery_id": "x",
+            "fiat_taken": { "currency": "GBP", "amount": "10" }, "tokens_delivered": { "currency": "USDC", "amount": "12" },
+        });
+        let read = |value| serde_json::from_value::<BookedOrderBody>(value).ok().and_then(|body| body.read());
+        let order = read(line.clone()).unwrap();
+        assert_eq!((order.order, order.taken.minor, order.delivered.minor), (Uuid::from_u128(7), 10, 12));
+        for odd in ["-10", "1e3", "1000000000000001"] {
+            let mut line = line.clone();
+            line["fiat_taken"]["amount"] = odd.into();
+            assert_eq!(read(line), None, "{odd}");
+        }
+    }
+
+    #[test]
     fn terms_that_cannot_be_are_not_believed() {
         let terms = |acceptance_delay_ms, idempotency_lifetime_s| {
             TermsBody { acceptance_delay_ms, idempotency_lifetime_s, deposit_address: None, treasury_address: None }
