@@ -85,8 +85,8 @@ const CLOCKS_APART_S: i32 = 10;
 /// added up, minor units. Nothing if that takes too many postings, because they are not folded yet.
 ///
 /// **Costs** two look-ups of a checkpoint and, by the index of a tenant's postings, those since the checkpoint before the
-/// instant: usually under 1,000 of them, and what was posted in the [`CLOCKS_APART_S`] after it. After the last
-/// checkpoint, what was posted since the last round of reconciliation besides; never more than [`READ_MAX`].
+/// instant: usually under 1,000 of them, and what was posted in the ten seconds after it. After the last
+/// checkpoint, what was posted since the last round of reconciliation besides; never more than 200,000.
 pub async fn balance_at(
     app: &PgPool,
     tenant: TenantNo,
