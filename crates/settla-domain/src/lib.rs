@@ -26,6 +26,7 @@ pub mod review;
 pub mod tenant;
 pub mod time;
 pub mod topup;
+pub mod trail;
 pub mod transfer;
 pub mod withdrawal;
 pub mod world;

@@ -221,6 +221,11 @@ impl Journal {
     }
 }
 
+/// The leg that a posting's id names, see [`Journal::post_on_leg`].
+pub fn posting_leg(id: Uuid) -> u8 {
+    id.as_bytes()[15] >> 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

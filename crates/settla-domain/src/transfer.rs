@@ -182,7 +182,10 @@ pub struct ReturnedPayout {
     pub provider: String,
     /// Its reason, a stable code.
     pub reason: String,
-    /// The transaction that had brought the tokens; nothing if they never went there.
+    /// The batch that had brought the tokens.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settlement_batch: Option<BatchId>,
+    /// Its transaction; nothing if they never went there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settlement_tx: Option<String>,
     /// The one that brought them back.
@@ -199,12 +202,22 @@ pub struct Sale {
     pub rate: SourcedRate,
     /// What it is to pay into our bank account.
     pub proceeds: Money,
-    /// The transaction that brought it the tokens.
+    /// The batch that brought it the tokens.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settlement_batch: Option<BatchId>,
+    /// Its transaction.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settlement_tx: Option<String>,
-    /// Whether our bank has credited it.
-    #[serde(default)]
-    pub is_paid: bool,
+    /// The credit of our bank by which it was paid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credit: Option<uuid::Uuid>,
+}
+
+impl Sale {
+    /// Whether our bank has credited what it was to bring in.
+    pub fn is_paid(&self) -> bool {
+        self.credit.is_some()
+    }
 }
 
 /// What a sale's payment says: letters and digits that every payment scheme takes, 34 characters.

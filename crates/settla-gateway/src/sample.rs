@@ -202,6 +202,7 @@ pub fn ledger_account() -> LedgerAccount {
         kind: "available".into(),
         currency: "GBP".into(),
         balance: "98740.62".into(),
+        at: None,
     }
 }
 

@@ -83,6 +83,11 @@ const DELIVERY_PAGE: &[Param] = &[
         schema: || json!({ "type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::name) }),
     },
 ];
+const INSTANT: &[Param] = &[Param {
+    name: "at",
+    about: "The balance at this instant, which must not be in the future.",
+    schema: || json!({ "type": "string", "format": "date-time" }),
+}];
 
 /// All rows, without what only this crate needs.
 pub fn routes() -> Vec<RouteInfo> {
@@ -232,7 +237,9 @@ fn ledger_rows() -> Vec<Endpoint> {
             .gives(OK, Content::list(&sample::ledger_account())),
         endpoint(GET, "/v1/ledger/accounts/{id}", Access::Key(Scope::Read), ledger::account)
             .counts_as(RateClass::TreasuryReads)
-            .named("getLedgerAccount", "Ledger", "Get a ledger account")
+            .named("getLedgerAccount", "Ledger", "Get a ledger account, as it is or as it was")
+            .about("With `at`: the sum of all postings to the account that are stamped with that instant or an earlier one. Postings of the last minute may still be on their way into the ledger, so an answer about an instant is final once that is a minute past.")
+            .query(INSTANT)
             .gives(OK, Content::one(&sample::ledger_account())),
         endpoint(GET, "/v1/ledger/postings", Access::Key(Scope::Read), ledger::postings)
             .counts_as(RateClass::TreasuryReads)

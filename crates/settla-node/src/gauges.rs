@@ -51,7 +51,7 @@ async fn read(node: &Node) -> Result<(), StoreError> {
         metrics::gauge!("settla_outbox_oldest_seconds", "kind" => kind).set(oldest_s);
     }
     metrics::gauge!("settla_webhook_neglected_seconds").set(webhook::neglected_s(&node.store.worker).await?);
-    Ok(())
+    crate::reconcile::measure(node).await
 }
 
 fn row(rows: &[(String, i64, f64)], name: &str) -> (f64, f64) {

@@ -13,6 +13,7 @@ mod measure;
 mod off_ramp;
 mod on_ramp;
 mod provider;
+pub mod reconcile;
 mod sell_back;
 mod settlement;
 mod sightings;
@@ -24,6 +25,7 @@ use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
 use settla_evm::{Address, Signer};
 use settla_rails::bank::Bank;
 use settla_rails::chain::Chain;
@@ -68,6 +70,7 @@ pub struct Node {
     /// How the workers behave.
     pub config: NodeConfig,
     measures: Measures,
+    started_at: Timestamp,
     sightings: Sightings,
     statement_bell: Notify,
 }
@@ -83,6 +86,8 @@ pub struct NodeConfig {
     pub settlement: SettlementConfig,
     /// After so long a transfer whose on-ramp order nobody has touched is called off.
     pub hold_lifetime: Duration,
+    /// When books are compared.
+    pub reconcile: reconcile::ReconcileConfig,
     /// Whether webhooks may go to private addresses and by plain http.
     pub webhook_any_address: bool,
 }
@@ -94,6 +99,7 @@ impl Default for NodeConfig {
             concurrency: 64,
             settlement: SettlementConfig::default(),
             hold_lifetime: Duration::from_secs(15 * 60),
+            reconcile: reconcile::ReconcileConfig::default(),
             webhook_any_address: false,
         }
     }
@@ -138,6 +144,7 @@ impl Node {
             facts,
             config,
             measures: Measures::default(),
+            started_at: settla_server::clock::now(),
             sightings,
             statement_bell,
         })
@@ -157,6 +164,7 @@ impl Node {
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
         workers.spawn(expiry::run(Arc::clone(&self), stop.clone()));
         workers.spawn(measure::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(reconcile::run(Arc::clone(&self), stop.clone()));
         workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
             // A worker ends only when told to; anything else must be seen, not survived in silence.

@@ -12,6 +12,7 @@ use settla_server::clock::now;
 use settla_server::runner::Envelope;
 use settla_store::set_aside::{self, LineMoved};
 use settla_store::{inbox, outbox};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -90,6 +91,14 @@ async fn apply(node: &Node, entry: &StatementEntry) -> Result<(), String> {
     if entry.amount.minor > 0 { credit(node, entry).await } else { Ok(()) }
 }
 
+/// What the postings of a credit are named by: its line, so that the two can be compared.
+pub(crate) fn credit_id(entry_id: &str) -> Uuid {
+    let digest = Sha256::new().chain_update("settla bank credit\n").chain_update(entry_id).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
     let sale_of = sale_owner(node, &entry.reference).await?;
     let owner = match sale_of {
@@ -99,7 +108,7 @@ async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
     let credit = BankCredit { entry_id: entry.id.clone(), reference: entry.reference.clone(), amount: entry.amount };
     let envelope = Envelope {
         tenant: owner.unwrap_or(TenantNo::PLATFORM),
-        command: Command::BankCredit { id: Uuid::now_v7(), credit, sale_of },
+        command: Command::BankCredit { id: credit_id(&entry.id), credit, sale_of },
         idempotency: None,
         sealed: None,
         audit: None,

@@ -20,6 +20,10 @@ pub struct LedgerAccount {
     /// Credits less debits, decimal: what the platform owes the tenant.
     #[schema(example = "100000.00")]
     pub balance: String,
+    /// The past instant that was asked for, RFC 3339; nothing where the balance is that of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-21T12:00:00Z")]
+    pub at: Option<String>,
 }
 
 /// Which postings to list. Empty lists all of the tenant's.

@@ -18,6 +18,7 @@ pub mod webhook;
 use async_trait::async_trait;
 use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
+use settla_domain::time::Timestamp;
 use settla_vault::ApiKey;
 
 use caller::{Caller, Me, Mutation, Reply};
@@ -119,8 +120,13 @@ pub trait Platform: Send + Sync {
 
     /// The tenant's ledger accounts with their balances.
     async fn ledger_accounts(&self, caller: &Caller) -> Result<Vec<LedgerAccount>, PortError>;
-    /// One account, by the id that [`Self::ledger_accounts`] gives.
-    async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError>;
+    /// One account, by the id that [`Self::ledger_accounts`] gives, as it is or as it was at an instant.
+    async fn ledger_account(
+        &self,
+        caller: &Caller,
+        id: &str,
+        at: Option<Timestamp>,
+    ) -> Result<LedgerAccount, PortError>;
     /// Postings that touch the tenant, newest first.
     async fn postings(
         &self,

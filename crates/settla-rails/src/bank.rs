@@ -2,7 +2,7 @@
 
 use crate::http::{Answer, Http};
 use crate::on_ramp::register;
-use crate::wire::{WireMoney, minor};
+use crate::wire::{WireMoney, minor, page};
 use crate::{Enquired, RailError, Started};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -86,17 +86,6 @@ pub struct HttpBank {
 }
 
 #[derive(Deserialize)]
-struct Statement {
-    entries: Vec<serde_json::Value>,
-}
-
-/// What every line has, whatever else is in it.
-#[derive(Deserialize)]
-struct NumberedBody {
-    seq: u64,
-}
-
-#[derive(Deserialize)]
 struct EntryBody {
     id: serde_json::Value,
     currency: Currency,
@@ -141,11 +130,8 @@ impl EntryBody {
     }
 }
 
-/// A line without a number is an error of the whole statement: going past it could lose a credit.
-fn line(value: serde_json::Value) -> Option<StatementLine> {
-    let NumberedBody { seq } = NumberedBody::deserialize(&value).ok()?;
-    let entry = serde_json::from_value::<EntryBody>(value).ok().and_then(EntryBody::read);
-    Some(StatementLine { sequence: seq, entry })
+fn entry(value: serde_json::Value) -> Option<StatementEntry> {
+    serde_json::from_value::<EntryBody>(value).ok().and_then(EntryBody::read)
 }
 
 impl PaymentBody {
@@ -169,13 +155,9 @@ impl HttpBank {
 #[async_trait]
 impl Bank for HttpBank {
     async fn statement(&self, after: u64, limit: u32) -> Result<Vec<StatementLine>, RailError> {
-        let path = format!("/v1/accounts/{}/statement?after={after}&limit={limit}", self.account);
-        let statement: Statement = self.http.fetch(&path).await?;
-        let lines: Option<Vec<_>> = statement.entries.into_iter().map(line).collect();
-        // Numbers that do not grow would move the checkpoint back, or past what was not seen.
-        let lines = lines.filter(|lines| lines.iter().map(|l| l.sequence).is_sorted_by(|a, b| a < b));
-        let lines = lines.filter(|lines| lines.first().is_none_or(|first| first.sequence > after));
-        lines.ok_or_else(|| RailError::Malformed(self.http.name().to_owned()))
+        let path = format!("/v1/accounts/{}/statement", self.account);
+        let lines = page(&self.http, &path, after, limit).await?;
+        Ok(lines.into_iter().map(|(sequence, value)| StatementLine { sequence, entry: entry(value) }).collect())
     }
 
     async fn pay(&self, payment: &Payment) -> Started<PaymentState> {
@@ -241,20 +223,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn entry(change: impl FnOnce(&mut serde_json::Value)) -> Option<StatementEntry> {
+    fn changed(change: impl FnOnce(&mut serde_json::Value)) -> Option<StatementEntry> {
         let mut value = json!({
             "seq": 4, "id": "e-1", "currency": "GBP", "amount": "1200", "kind": "incoming", "reference": "STLA1",
         });
         change(&mut value);
-        let line = line(value).expect("a numbered line");
-        assert_eq!(line.sequence, 4);
-        line.entry
+        entry(value)
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_told_from_the_others() {
-        assert_eq!(entry(|_| {}).unwrap().amount, Money::new(Currency::GBP, 1_200));
-        assert_eq!(entry(|e| e["amount"] = json!("-1200")).unwrap().amount.minor, -1_200);
+        assert_eq!(changed(|_| {}).unwrap().amount, Money::new(Currency::GBP, 1_200));
+        assert_eq!(changed(|e| e["amount"] = json!("-1200")).unwrap().amount.minor, -1_200);
         let odd: [fn(&mut serde_json::Value); 6] = [
             |e| e["currency"] = json!("CHF"),
             |e| e["amount"] = json!("1000000000000001"),
@@ -264,18 +244,15 @@ mod tests {
             |e| drop(e.as_object_mut().unwrap().remove("reference")),
         ];
         for change in odd {
-            assert_eq!(entry(change), None);
-        }
-        for numberless in [json!({}), json!({ "seq": "4" }), json!({ "seq": -1 }), json!(7)] {
-            assert_eq!(line(numberless), None);
+            assert_eq!(changed(change), None);
         }
     }
 
     #[test]
     fn what_a_payer_wrote_never_makes_a_line_unreadable() {
         for odd in ["a\u{0}b", "\n", &"x".repeat(141)] {
-            assert_eq!(entry(|e| e["reference"] = json!(odd)).unwrap().reference, "", "{odd:?}");
+            assert_eq!(changed(|e| e["reference"] = json!(odd)).unwrap().reference, "", "{odd:?}");
         }
-        assert_eq!(entry(|e| e["reference"] = json!("Zahlung für März")).unwrap().reference, "Zahlung für März");
+        assert_eq!(changed(|e| e["reference"] = json!("Zahlung für März")).unwrap().reference, "Zahlung für März");
     }
 }

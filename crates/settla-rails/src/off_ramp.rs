@@ -3,11 +3,11 @@
 use crate::http::{Answer, Http};
 use crate::offer::KeptOffer;
 use crate::on_ramp::{BatchBody, TokenBatch, register, terms};
-use crate::wire::{WireMoney, minor, reason, reference};
+use crate::wire::{WireMoney, minor, page, reason, reference};
 use crate::{Enquired, Offer, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use settla_domain::money::Money;
+use settla_domain::money::{Currency, Money};
 use settla_evm::{Address, TxHash};
 use settla_vault::{Pii, PiiAccount, PiiName};
 use std::sync::Arc;
@@ -74,6 +74,41 @@ pub enum PayoutState {
     },
 }
 
+/// A line of an off-ramp's own statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutLine {
+    /// The provider's number of the line; grows.
+    pub sequence: u64,
+    /// Nothing for a line that cannot be read.
+    pub entry: Option<BookedPayout>,
+}
+
+/// What a line of an off-ramp's statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BookedPayout {
+    /// Tokens of a settlement batch have come.
+    Received {
+        /// The batch, by our id.
+        batch: Uuid,
+        /// How much.
+        amount: Money,
+    },
+    /// A payout was paid.
+    Paid {
+        /// The payout, by our id.
+        payout: Uuid,
+        /// How much.
+        amount: Money,
+    },
+    /// A payout's tokens were sent back.
+    Returned {
+        /// The payout, by our id.
+        payout: Uuid,
+        /// How much.
+        amount: Money,
+    },
+}
+
 /// An off-ramp.
 #[async_trait]
 pub trait OffRamp: Send + Sync {
@@ -91,6 +126,8 @@ pub trait OffRamp: Send + Sync {
     async fn enquire(&self, id: Uuid) -> Enquired<PayoutState>;
     /// A return's manifest.
     async fn returned(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Lines of its own statement after a number, oldest first, at most `limit`.
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<PayoutLine>, RailError>;
     /// Reads an event's body: the payout and how it stands.
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)>;
     /// Tells the provider where to send events and how to sign them.
@@ -142,6 +179,14 @@ struct PayoutBody {
 }
 
 #[derive(Deserialize)]
+struct BookedBody {
+    id: Uuid,
+    kind: String,
+    currency: Currency,
+    amount: String,
+}
+
+#[derive(Deserialize)]
 struct PaidBody {
     #[serde(flatten)]
     money: WireMoney,
@@ -190,6 +235,20 @@ impl PayoutBody {
                 let amount = Money::new(self.source.currency, minor(&returned.amount, self.source.currency)?);
                 Some(PayoutState::Returned { batch: returned.id, tx: returned.tx_hash, amount, reason: reason() })
             }
+            _ => None,
+        }
+    }
+}
+
+impl BookedBody {
+    /// What went out has a minus sign, and only that.
+    fn read(&self) -> Option<BookedPayout> {
+        let out = self.amount.strip_prefix('-');
+        let amount = Money::new(self.currency, minor(out.unwrap_or(&self.amount), self.currency)?);
+        match (self.kind.as_str(), out) {
+            ("tokens_received", None) => Some(BookedPayout::Received { batch: self.id, amount }),
+            ("paid", Some(_)) => Some(BookedPayout::Paid { payout: self.id, amount }),
+            ("tokens_returned", Some(_)) => Some(BookedPayout::Returned { payout: self.id, amount }),
             _ => None,
         }
     }
@@ -256,6 +315,12 @@ impl OffRamp for HttpOffRamp {
         body.read("client_payout_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
     }
 
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<PayoutLine>, RailError> {
+        let read = |value| serde_json::from_value(value).ok().and_then(|body: BookedBody| body.read());
+        let lines = page(&self.http, "/v1/statement", after, limit).await?;
+        Ok(lines.into_iter().map(|(sequence, value)| PayoutLine { sequence, entry: read(value) }).collect())
+    }
+
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, PayoutState)> {
         let data = body.get("data").unwrap_or(body);
         let payout: PayoutBody = serde_json::from_value(data.get("payout")?.clone()).ok()?;
@@ -275,7 +340,7 @@ impl OffRamp for HttpOffRamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use settla_domain::money::Currency;
+    use serde_json::json;
 
     #[test]
     fn a_remittance_is_sent_when_there_is_one() {
@@ -296,5 +361,23 @@ mod tests {
         let sent = |remittance| serde_json::to_value(PayoutRequest::of(&payout(remittance))).unwrap();
         assert_eq!(sent(Some("SB-1"))["remittance"], "SB-1");
         assert!(sent(None).get("remittance").is_none(), "a provider that does not know the field is not asked to");
+    }
+
+    #[test]
+    fn a_line_says_what_it_is_by_its_kind_and_its_sign() {
+        let id = Uuid::from_u128(7);
+        let read = |kind: &str, amount: &str| {
+            let value = json!({ "seq": 1, "id": id, "kind": kind, "currency": "USDC", "amount": amount });
+            serde_json::from_value::<BookedBody>(value).ok().and_then(|body| body.read())
+        };
+        let amount = Money::new(Currency::USDC, 12);
+        assert_eq!(read("tokens_received", "12"), Some(BookedPayout::Received { batch: id, amount }));
+        assert_eq!(read("paid", "-12"), Some(BookedPayout::Paid { payout: id, amount }));
+        assert_eq!(read("tokens_returned", "-12"), Some(BookedPayout::Returned { payout: id, amount }));
+        for (kind, amount) in
+            [("tokens_received", "-12"), ("paid", "12"), ("paid", "--12"), ("gift", "12"), ("paid", "")]
+        {
+            assert_eq!(read(kind, amount), None, "{kind} {amount}");
+        }
     }
 }

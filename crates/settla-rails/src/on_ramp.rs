@@ -2,7 +2,7 @@
 
 use crate::http::{Answer, Http};
 use crate::offer::KeptOffer;
-use crate::wire::{WireMoney, minor, reason};
+use crate::wire::{WireMoney, minor, page, reason};
 use crate::{Enquired, Offer, ProviderTerms, RailError, Started};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,26 @@ pub struct TokenBatch {
     pub members: Vec<(Uuid, u128)>,
 }
 
+/// A line of an on-ramp's own statement: an order that it has carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderLine {
+    /// The provider's number of the line; grows.
+    pub sequence: u64,
+    /// Nothing for a line that cannot be read.
+    pub entry: Option<BookedOrder>,
+}
+
+/// What a line of an on-ramp's statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookedOrder {
+    /// The order, by our id.
+    pub order: Uuid,
+    /// What it took for it.
+    pub taken: Money,
+    /// What it delivered.
+    pub delivered: Money,
+}
+
 /// An on-ramp.
 #[async_trait]
 pub trait OnRamp: Send + Sync {
@@ -73,6 +93,8 @@ pub trait OnRamp: Send + Sync {
     async fn enquire(&self, id: Uuid) -> Enquired<OrderState>;
     /// A delivery's manifest.
     async fn delivery(&self, id: Uuid) -> Result<TokenBatch, RailError>;
+    /// Lines of its own statement after a number, oldest first, at most `limit`.
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<OrderLine>, RailError>;
     /// Reads an event's body: the order and how it stands.
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)>;
     /// Tells the provider where to send events and how to sign them.
@@ -115,6 +137,13 @@ struct DeliveryBody {
     id: Uuid,
     tx_hash: TxHash,
     amount: String,
+}
+
+#[derive(Deserialize)]
+struct BookedOrderBody {
+    client_order_id: Uuid,
+    fiat_taken: WireMoney,
+    tokens_delivered: WireMoney,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +219,13 @@ impl OrderBody {
     }
 }
 
+impl BookedOrderBody {
+    fn read(&self) -> Option<BookedOrder> {
+        let (taken, delivered) = (self.fiat_taken.money()?, self.tokens_delivered.money()?);
+        Some(BookedOrder { order: self.client_order_id, taken, delivered })
+    }
+}
+
 impl HttpOnRamp {
     /// An adapter on a client.
     pub fn new(http: Http) -> Self {
@@ -243,6 +279,12 @@ impl OnRamp for HttpOnRamp {
         body.read("client_order_id").ok_or_else(|| RailError::Malformed(self.name().to_owned()))
     }
 
+    async fn statement(&self, after: u64, limit: u32) -> Result<Vec<OrderLine>, RailError> {
+        let read = |value| serde_json::from_value(value).ok().and_then(|body: BookedOrderBody| body.read());
+        let lines = page(&self.http, "/v1/statement", after, limit).await?;
+        Ok(lines.into_iter().map(|(sequence, value)| OrderLine { sequence, entry: read(value) }).collect())
+    }
+
     fn read_event(&self, body: &serde_json::Value) -> Option<(Uuid, OrderState)> {
         let data = body.get("data").unwrap_or(body);
         let order: OrderBody = serde_json::from_value(data.get("order")?.clone()).ok()?;
@@ -271,6 +313,22 @@ pub(crate) async fn register(http: &Http, url: &str, secret: &str) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_an_order_and_two_amounts() {
+        let line = serde_json::json!({
+            "seq": 1, "client_order_id": Uuid::from_u128(7), "delivery_id": "x",
+            "fiat_taken": { "currency": "GBP", "amount": "10" }, "tokens_delivered": { "currency": "USDC", "amount": "12" },
+        });
+        let read = |value| serde_json::from_value::<BookedOrderBody>(value).ok().and_then(|body| body.read());
+        let order = read(line.clone()).unwrap();
+        assert_eq!((order.order, order.taken.minor, order.delivered.minor), (Uuid::from_u128(7), 10, 12));
+        for odd in ["-10", "1e3", "1000000000000001"] {
+            let mut line = line.clone();
+            line["fiat_taken"]["amount"] = odd.into();
+            assert_eq!(read(line), None, "{odd}");
+        }
+    }
 
     #[test]
     fn terms_that_cannot_be_are_not_believed() {

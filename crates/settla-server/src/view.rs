@@ -122,7 +122,7 @@ fn sale(sale: &Sale, terms: &QuoteTerms) -> SaleView {
         provider: sale.provider.clone(),
         rate: rate(&sale.rate, terms.route.stablecoin, terms.source.currency),
         proceeds: sale.proceeds.into(),
-        paid: sale.is_paid,
+        paid: sale.is_paid(),
         fx_loss: format!("{sign}{}", Money::new(terms.source.currency, loss.abs()).decimal()),
         settlement_tx: sale.settlement_tx.clone(),
     }
@@ -173,6 +173,7 @@ pub(crate) fn accounts(tenant: TenantNo, currency: Currency, position: &Position
         kind: TENANT_KINDS[i].name().to_owned(),
         currency: currency.code().to_owned(),
         balance: Money::new(currency, balances[i]).decimal(),
+        at: None,
     })
 }
 

@@ -126,7 +126,7 @@ impl TransferLine {
             paid: progress.paid,
             out,
             back: times(came) + if is_back { last } else { 0 },
-            sold: for_sale.filter(|s| s.is_paid).map(|s| (EffectKind::SellBack.id_for(t.id.0).0, s.proceeds)),
+            sold: for_sale.filter(|s| s.is_paid()).map(|s| (EffectKind::SellBack.id_for(t.id.0).0, s.proceeds)),
         }
     }
 }
@@ -184,37 +184,4 @@ pub async fn open_withdrawals(auditor: &PgPool) -> Result<Vec<(String, i64, f64)
     .fetch_all(auditor)
     .await?;
     rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?, r.try_get("oldest_s")?))).collect()
-}
-
-/// Withdrawals that have not ended, by tenant and currency: holds that no transfer explains.
-pub async fn pending_withdrawals(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT tenant, currency, sum(amount)::bigint AS amount FROM withdrawals WHERE state IN ('PENDING', 'UNDER_REVIEW') GROUP BY tenant, currency",
-    )
-    .fetch_all(auditor)
-    .await?;
-    rows.iter().map(|r| Ok((tenant(r)?, money(r, "currency", "amount")?))).collect()
-}
-
-/// Withdrawals that were paid, by their reference at the bank.
-pub async fn paid_withdrawals(auditor: &PgPool) -> Result<Vec<(String, Money)>, StoreError> {
-    let rows =
-        sqlx::query("SELECT id, currency, amount FROM withdrawals WHERE state = 'PAID'").fetch_all(auditor).await?;
-    rows.iter()
-        .map(|r| {
-            let id = settla_domain::id::WithdrawalId(r.try_get("id")?);
-            Ok((settla_domain::withdrawal::bank_reference(id), money(r, "currency", "amount")?))
-        })
-        .collect()
-}
-
-/// Effects that are open although their transfer has ended: work that could still do something.
-pub async fn open_effects_of_ended(auditor: &PgPool) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "SELECT count(*) AS n FROM outbox o JOIN transfers t ON t.tenant = o.tenant AND t.id = o.subject
-         WHERE o.status NOT IN ('done', 'cancelled') AND t.state IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED')",
-    )
-    .fetch_one(auditor)
-    .await?;
-    Ok(row.try_get("n")?)
 }

@@ -12,6 +12,7 @@ pub mod operator;
 pub mod outbox;
 mod pool;
 pub mod read;
+pub mod reconcile;
 pub mod review;
 pub mod routes;
 mod row;

@@ -47,6 +47,8 @@ pub struct Store {
     pub operator: PgPool,
     /// Checks and reports: reads all but personal data and keys.
     pub auditor: PgPool,
+    /// Reconciliation's own notes: what it has found, and how far it has read.
+    pub reconciler: PgPool,
 }
 
 impl Store {
@@ -72,7 +74,9 @@ impl Store {
             app: pool("settla_app", config.app_connections),
             worker: pool("settla_worker", config.worker_connections),
             operator: pool("settla_operator", 2),
-            auditor: pool("settla_auditor", 2),
+            // One for gauges, one for a round of reconciliation, one for whoever asks besides.
+            auditor: pool("settla_auditor", 3),
+            reconciler: pool("settla_reconciler", 2),
         })
     }
 
@@ -84,7 +88,7 @@ impl Store {
 
     /// Gives the connections back.
     pub async fn close(&self) {
-        for pool in [&self.runner, &self.app, &self.worker, &self.operator, &self.auditor] {
+        for pool in [&self.runner, &self.app, &self.worker, &self.operator, &self.auditor, &self.reconciler] {
             pool.close().await;
         }
     }

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, books, demo, dev, doctor, operator, outbox, review, route, sandbox, ui};
+use settla::{bench, demo, dev, doctor, ledger, operator, outbox, reconcile, review, route, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -25,8 +25,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Load a fresh system and report what it completes.
     Bench(bench::Args),
-    /// Compare our books with those of the bank, the providers and the chain.
-    Books(books::Args),
+    /// Compare our books with themselves and with those of the bank, the providers and the chain.
+    Reconcile(reconcile::Args),
+    /// Replay the ledger.
+    Ledger(ledger::Args),
     /// Set tenants up.
     Tenant(operator::TenantArgs),
     /// Make, revoke and list API keys.
@@ -59,7 +61,8 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Doctor(args) => doctor::run(args),
             Command::Bench(args) => bench::run(args).await,
-            Command::Books(args) => books::run(args).await,
+            Command::Reconcile(args) => reconcile::run(args).await,
+            Command::Ledger(args) => ledger::run(args).await,
             Command::Tenant(args) => operator::tenant(args).await,
             Command::Key(args) => operator::key(args).await,
             Command::Review(args) => review::run(args).await,

@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 34] = [
+const BOUNDS: [(&str, Measured, Measured); 37] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -140,6 +140,21 @@ const BOUNDS: [(&str, Measured, Measured); 34] = [
         "SettlaContradiction",
         &[("settla_contradictions_total", "5+0x40")],
         &[("settla_contradictions_total", "0+0x20 1+0x20")],
+    ),
+    (
+        "SettlaBooksDiffer",
+        &[(r#"settla_reconciliation_breaks_open{kind="position_differs",book="ledger"}"#, "0+0x40")],
+        &[(r#"settla_reconciliation_breaks_open{kind="position_differs",book="ledger"}"#, "1+0x40")],
+    ),
+    (
+        "SettlaWorkBroken",
+        &[(r#"settla_reconciliation_breaks_open{kind="effect_overdue",book="work"}"#, "0+0x40")],
+        &[(r#"settla_reconciliation_breaks_open{kind="effect_overdue",book="work"}"#, "1+0x40")],
+    ),
+    (
+        "SettlaReconciliationStale",
+        &[(r#"settla_reconciliation_compared_timestamp_seconds{book="bank"}"#, "-900+30x40")],
+        &[(r#"settla_reconciliation_compared_timestamp_seconds{book="bank"}"#, "-901+30x40")],
     ),
     (
         "SettlaStatementStale",

@@ -5,7 +5,7 @@ mod common;
 use common::{Fixture, minor, positions, program};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use settla::local::{Amount, Receiver, System};
+use settla::local::{Amount, ApiClient, Receiver, System};
 use settla_devkit::TestFolder;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -79,7 +79,7 @@ async fn the_tenants_server_hears_of_its_payment() {
     assert_eq!(receiver.refused(), 0);
     // The statement's last entries may be on their way into our books.
     let deadline = std::time::Instant::now() + SOON;
-    while !settla::books::check(&fixture.system.facts).await.unwrap().ok() && std::time::Instant::now() < deadline {
+    while !settla::reconcile::check(&fixture.system.facts).await.unwrap().ok() && std::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     fixture.books_agree().await;
@@ -266,4 +266,61 @@ async fn a_start_that_fails_leaves_nothing_running() {
         // A part holds its lock for as long as it lives.
         std::fs::File::open(dir.join(lock)).unwrap().try_lock().unwrap_or_else(|error| panic!("{lock}: {error}"));
     }
+}
+
+/// A ledger account as it is, or as it was.
+async fn account(client: &ApiClient, id: &str, at: &str) -> settla::local::Answer {
+    client.get(&format!("/v1/ledger/accounts/{id}{at}")).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_balance_is_that_of_the_instant_that_is_asked_for() {
+    let fixture = Fixture::start("instants", &[]).await;
+    let (client, other) = (fixture.system.client(0).unwrap(), fixture.system.client(1).unwrap());
+    let paid = client.pay(Amount::Source("75.00"), "instants").await.unwrap();
+    client.wait_for(paid["id"].as_str().unwrap(), &["COMPLETED"], SOON).await.unwrap();
+    let accounts = client.get("/v1/ledger/accounts").await.unwrap().success().unwrap();
+    let accounts = accounts["data"].as_array().unwrap();
+    let mut compared = 0;
+    for shown in accounts {
+        let id = shown["id"].as_str().unwrap();
+        let postings = client.get(&format!("/v1/ledger/postings?account={id}&limit=200")).await.unwrap();
+        let postings = postings.success().unwrap();
+        let mut balance = 0;
+        let mut oldest_first: Vec<&Value> = postings["data"].as_array().unwrap().iter().collect();
+        oldest_first.reverse();
+        for (place, posting) in oldest_first.iter().enumerate() {
+            let kind = shown["kind"].as_str().unwrap();
+            let amount = minor(&posting["amount"]);
+            balance += if posting["credit"] == kind { amount } else { -amount };
+            if oldest_first.get(place + 1).is_some_and(|next| next["at"] == posting["at"]) {
+                continue;
+            }
+            let at = posting["at"].as_str().unwrap();
+            let then = account(&client, id, &format!("?at={at}")).await.success().unwrap();
+            assert_eq!((&then["at"], &then["kind"]), (&posting["at"], &shown["kind"]));
+            let of = json!({ "currency": shown["currency"], "amount": then["balance"] });
+            assert_eq!(minor(&of), balance, "{id} at {at}");
+            compared += 1;
+        }
+        if let Some(last) = oldest_first.last() {
+            let then = account(&client, id, &format!("?at={}", last["at"].as_str().unwrap())).await.success().unwrap();
+            assert_eq!(then["balance"], shown["balance"]);
+        }
+        let before = account(&client, id, "?at=2020-01-01T00:00:00%2B02:00").await.success().unwrap();
+        assert_eq!(minor(&json!({ "currency": shown["currency"], "amount": before["balance"] })), 0);
+    }
+    assert!(compared > 5, "{compared}");
+
+    // Nobody else's, nor the platform's, nor what is yet to come.
+    let mine = accounts[0]["id"].as_str().unwrap();
+    let at = "?at=2026-01-01T00:00:00Z";
+    for (client, id) in [(&other, mine), (&client, "GBP-00000000006500000000000000000000")] {
+        let answer = account(client, id, at).await;
+        assert_eq!((answer.status, answer.code()), (404, "ledger_account_not_found"), "{id}");
+    }
+    let answer = account(&client, mine, "?at=2999-01-01T00:00:00Z").await;
+    assert_eq!((answer.status, answer.code()), (400, "invalid_parameter"));
+    fixture.books_agree().await;
+    fixture.stop().await;
 }

@@ -151,7 +151,7 @@ fn every_command_of_the_documents_exists() {
             seen.insert(format!("settla {}", named.join(" ")));
         }
     }
-    for expected in ["make demo", "make test", "make soak", "settla dev", "settla books", "settla key revoke"] {
+    for expected in ["make demo", "make test", "make soak", "settla dev", "settla reconcile", "settla key revoke"] {
         assert!(seen.contains(expected), "the documents do not name `{expected}`: {seen:?}");
     }
 }

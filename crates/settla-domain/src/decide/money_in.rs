@@ -34,7 +34,7 @@ pub(super) fn credit(
     if world.bank_entries.contains(&credit.entry_id) || credit.amount.minor <= 0 {
         return Decision::nothing();
     }
-    if let Some(decision) = sale_of.and_then(|tenant| sale::paid(world, tenant, credit, now)) {
+    if let Some(decision) = sale_of.and_then(|tenant| sale::paid(world, tenant, id, credit, now)) {
         return decision;
     }
     let bank = AccountId::platform(AccountKind::Bank);

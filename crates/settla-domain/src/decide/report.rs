@@ -63,7 +63,7 @@ fn contradicts(world: &World, report: &Report, kind: EffectKind, leg: u8) -> boo
             transfer.is_some_and(|t| t.progress.paid.is_none() || leg != t.progress.payout_leg())
         }
         (EffectKind::SellBack, Finding::PaidOut { .. }) => {
-            transfer.is_some_and(|t| t.progress.sale.as_ref().is_some_and(|sale| !sale.is_paid))
+            transfer.is_some_and(|t| t.progress.sale.as_ref().is_some_and(|sale| !sale.is_paid()))
         }
         (EffectKind::BankPayment, Finding::PaymentExecuted) => {
             withdrawal.is_some_and(|w| w.state != WithdrawalState::Paid)

@@ -20,6 +20,7 @@ use crate::transfer::{
     Progress, ReturnedPayout, Sale, Settlement, Transfer, TransferState, sale_named_by, sale_reference,
 };
 use crate::world::{Change, World};
+use uuid::Uuid;
 
 /// A sale that would cost the platform more than this is not made: the tenant gets the stablecoin.
 const LOSS_BPS_MAX: i128 = 300;
@@ -41,6 +42,7 @@ impl Step<'_> {
         let returned = |provider: &str| ReturnedPayout {
             provider: provider.to_owned(),
             reason: reason.to_owned(),
+            settlement_batch: t.progress.settlement_batch,
             settlement_tx: t.progress.settlement_tx.clone(),
             return_tx: Some(tx.to_owned()),
         };
@@ -92,6 +94,7 @@ impl Step<'_> {
         let was = ReturnedPayout {
             provider: was.to_owned(),
             reason: reason.to_owned(),
+            settlement_batch: None,
             settlement_tx: None,
             return_tx: None,
         };
@@ -107,7 +110,7 @@ impl Step<'_> {
         }
         let mut journal = self.journal();
         match &self.report.finding {
-            Finding::Settled { tx, .. } => {
+            Finding::Settled { batch, tx } => {
                 let (debit, credit) = (platform(OffRamp), platform(Wallet));
                 journal.post_on_leg(self.leg, PostingCode::Settle, debit, credit, t.terms.bought);
                 let sell = Effect::SellBack {
@@ -117,7 +120,7 @@ impl Step<'_> {
                     settlement_tx: tx.clone(),
                     remittance: sale_reference(t.id),
                 };
-                let sale = Sale { settlement_tx: Some(tx.clone()), ..sale.clone() };
+                let sale = Sale { settlement_batch: Some(*batch), settlement_tx: Some(tx.clone()), ..sale.clone() };
                 self.next(TransferState::Refunding, journal, Some(self.order(0, sell)), |p| p.sale = Some(sale))
             }
             // The tokens have not left: without the buyer they are the tenant's.
@@ -181,14 +184,15 @@ fn agreed(transfer: &Transfer, offer: &SaleOffer, now: Timestamp) -> Option<Sale
         provider: offer.provider.clone(),
         rate: offer.rate.clone(),
         proceeds,
+        settlement_batch: None,
         settlement_tx: None,
-        is_paid: false,
+        credit: None,
     })
 }
 
-/// The bank has credited what a sale was to bring in. Nothing if the credit is not exactly that: anybody can write a
+/// The bank has credited what a sale was to bring in; `id` names the credit. Nothing if the credit is not exactly that: anybody can write a
 /// transfer's reference into a payment.
-pub(super) fn paid(world: &World, tenant: TenantNo, credit: &BankCredit, now: Timestamp) -> Option<Decision> {
+pub(super) fn paid(world: &World, tenant: TenantNo, id: Uuid, credit: &BankCredit, now: Timestamp) -> Option<Decision> {
     let transfer = world.transfers.get(&(tenant, sale_named_by(&credit.reference)?))?;
     let sale = transfer.progress.sale.as_ref()?;
     let effect = EffectKind::SellBack.id_for(transfer.id.0);
@@ -204,7 +208,7 @@ pub(super) fn paid(world: &World, tenant: TenantNo, credit: &BankCredit, now: Ti
     changes.extend(postings(transfer, credit.amount).into_postings().into_iter().map(Change::Posted));
     let usage = usage_after_end(world, transfer);
     changes.push(Change::UsageChanged(tenant, transfer.terms.debit.currency, usage));
-    let learn = |p: &mut Progress| p.sale = Some(Sale { is_paid: true, ..sale.clone() });
+    let learn = |p: &mut Progress| p.sale = Some(Sale { credit: Some(id), ..sale.clone() });
     advance(transfer, TransferState::Refunded, now, learn, &mut changes);
     Some(Decision { changes, answer: Answer::Applied })
 }

@@ -5,6 +5,7 @@
 //! nodes that contradict each other about a block at depth are an alarm, and nothing follows from what they say.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::{Confirmation, Rpc, RpcError, SendError, Tx};
+use super::{Confirmation, Rpc, RpcError, SendError, TokenTransfer, Tx};
 use crate::{Address, Fees, TxHash};
 
 /// Contradictions between nodes, counted since the start.
@@ -206,6 +207,22 @@ impl Nodes {
         let mut votes: BTreeMap<u128, usize> = BTreeMap::new();
         answers.into_iter().for_each(|balance| *votes.entry(balance).or_default() += 1);
         Ok(votes.into_iter().max_by_key(|(_, votes)| *votes).map_or(0, |(balance, _)| balance))
+    }
+
+    /// A token's transfers in these blocks as a majority has them; see [`Rpc::token_transfers`]. Ask for blocks at depth:
+    /// nodes that do not agree yet are no answer.
+    pub async fn token_transfers(
+        &self,
+        token: Address,
+        blocks: RangeInclusive<u64>,
+        from: Option<Address>,
+        to: Option<Address>,
+    ) -> Result<Vec<TokenTransfer>, RpcError> {
+        let (first, last) = (*blocks.start(), *blocks.end());
+        let answers = self.ask(|rpc| async move { rpc.token_transfers(token, first, last, from, to).await }).await?;
+        let agreed =
+            answers.iter().find(|answer| answers.iter().filter(|other| other == answer).count() >= self.majority());
+        agreed.cloned().ok_or(RpcError::Malformed("token transfers that no majority has"))
     }
 
     /// Fees for a transaction sent now: the middle one of what the nodes propose, so that no single one can make us

@@ -1,12 +1,14 @@
 //! The tenant's accounts and postings.
 
 use super::{Server, from_store, page};
+use crate::clock::now;
 use crate::cursor::Binding;
 use crate::view::{self, TENANT_KINDS};
 use settla_domain::account::AccountId;
 use settla_domain::id::TransferId;
-use settla_domain::money::Currency;
+use settla_domain::money::{Currency, Money};
 use settla_domain::posting::PostingCode;
+use settla_domain::time::Timestamp;
 use settla_port::caller::Caller;
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
@@ -18,9 +20,29 @@ pub(super) async fn accounts(server: &Server, caller: &Caller) -> Result<Vec<Led
     Ok(rows.iter().flat_map(|(currency, position)| view::accounts(caller.tenant(), *currency, position)).collect())
 }
 
-pub(super) async fn account(server: &Server, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError> {
+pub(super) async fn account(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    at: Option<Timestamp>,
+) -> Result<LedgerAccount, PortError> {
+    const NOT_FOUND: PortError = PortError::NotFound("ledger account");
     // Compared with the caller's own accounts, so an id of another tenant is simply not there.
-    accounts(server, caller).await?.into_iter().find(|a| a.id == id).ok_or(PortError::NotFound("ledger account"))
+    let found = accounts(server, caller).await?.into_iter().find(|a| a.id == id).ok_or(NOT_FOUND)?;
+    let Some(at) = at else { return Ok(found) };
+    if at > now() {
+        let message = "The query parameter `at` must not be in the future.".to_owned();
+        return Err(PortError::Invalid { field: "at", code: "invalid_parameter", message });
+    }
+    let (account, currency) = own_account(caller, id).ok_or(NOT_FOUND)?;
+    let balance = read::balance_at(&server.store.app, caller.tenant(), account, currency, at).await;
+    match balance.map_err(from_store)? {
+        Some(minor) => {
+            let balance = Money::new(currency, minor).decimal();
+            Ok(LedgerAccount { balance, at: Some(at.to_rfc3339()), ..found })
+        }
+        None => Err(PortError::Unavailable),
+    }
 }
 
 /// An account id of the caller's, taken apart.

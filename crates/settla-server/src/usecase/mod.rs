@@ -22,6 +22,7 @@ use hmac::{Hmac, Mac};
 use settla_domain::decide::Command;
 use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
 use settla_domain::money::Currency;
+use settla_domain::time::Timestamp;
 use settla_port::caller::{Caller, Me, Mutation, Reply};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
@@ -297,8 +298,13 @@ impl Platform for Server {
     async fn ledger_accounts(&self, caller: &Caller) -> Result<Vec<LedgerAccount>, PortError> {
         ledger::accounts(self, caller).await
     }
-    async fn ledger_account(&self, caller: &Caller, id: &str) -> Result<LedgerAccount, PortError> {
-        ledger::account(self, caller, id).await
+    async fn ledger_account(
+        &self,
+        caller: &Caller,
+        id: &str,
+        at: Option<Timestamp>,
+    ) -> Result<LedgerAccount, PortError> {
+        ledger::account(self, caller, id, at).await
     }
     async fn postings(
         &self,

@@ -10,7 +10,7 @@ mod treasury;
 mod webhook;
 
 pub use idempotency::first_answer;
-pub use ledger::{PostingRow, postings};
+pub use ledger::{BALANCE_AT, BY_INDEX, PostingRow, balance_at, postings};
 pub use settlement::{BatchRow, batches, settlement_batch};
 pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
 pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};

@@ -15,10 +15,13 @@ use settla_store::StoreError;
 use settla_store::batch::{Audit, Idempotency, Outcome, SealedParties};
 use settla_store::inbox::{self, InboxEvent};
 use settla_store::read::{self, Asked, Changed, EndpointMade, EndpointRow, NewEndpoint, NewRedelivery, Which};
+use settla_store::reconcile::{self, BreakRow, Checkpoint, Fold, Item, Update};
 use settla_store::review;
 use settla_store::settlement::{self, ClosedBy, Gathering, Lane, Member, NewTransaction, Waiting};
 use settla_store::webhook::{self, Attempted, Next, Places};
 use settla_store::{Store, operator};
+use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What of such a life tests refer to.
@@ -120,6 +123,46 @@ pub async fn sign(store: &Store, batch: Uuid, nonce: i64, tx_hash: &str, fee: i6
     settlement::signed(&store.worker, batch, &new).await
 }
 
+/// Reconciliation has come by and found something.
+async fn compared(store: &Store, tenant: TenantNo) {
+    let update = Update {
+        folds: vec![Fold {
+            tenant,
+            sequence: 1,
+            max_at: now(),
+            unmarked: 0,
+            sums: BTreeMap::new(),
+            days: BTreeMap::new(),
+        }],
+        checkpoints: vec![Checkpoint { tenant, sequence: 1, max_at: now(), balances: BTreeMap::new() }],
+        items: vec![Item {
+            flow: "bank_credit".to_owned(),
+            key: tenant.0.to_string(),
+            tenant,
+            subject: None,
+            ours: BTreeMap::new(),
+            theirs: BTreeMap::new(),
+        }],
+        breaks: vec![BreakRow {
+            kind: "position_differs".to_owned(),
+            key: tenant.0.to_string(),
+            tenant,
+            subject: None,
+            currency: None,
+            ours: None,
+            theirs: None,
+            detail: "for the attack".to_owned(),
+            first_seen: now(),
+            last_seen: now(),
+            opened_at: Some(now()),
+            resolved_at: None,
+        }],
+        ..Update::default()
+    };
+    let turn = reconcile::claim(&store.reconciler, Duration::from_secs(60)).await.unwrap().expect("a turn");
+    assert!(turn.complete(&store.reconciler, &update, Duration::ZERO).await.unwrap());
+}
+
 /// Lives it.
 pub async fn live(store: &Store, slug: &str) -> Life {
     let tenant = tenant(store, slug).await;
@@ -207,5 +250,6 @@ pub async fn live(store: &Store, slug: &str) -> Life {
         proposed_by: "ada".to_owned(),
     };
     review::propose(&store.operator, &proposal).await.unwrap();
+    compared(store, tenant).await;
     Life { tenant, slug: slug.to_owned(), key_hash, key, endpoint, completed, settling, withdrawal }
 }

@@ -12,6 +12,7 @@ mod isolation;
 mod migrations;
 mod outbox;
 mod reads;
+mod reconcile;
 mod review;
 mod routes;
 mod set_aside;

@@ -4,9 +4,9 @@ use super::cpu::Cpu;
 use super::hooks::Hooks;
 use super::report::{Observed, Report};
 use super::{Args, DRAIN, database, load, tenants};
-use crate::books;
 use crate::failure::Failure;
 use crate::local::System;
+use crate::reconcile;
 use settla_store::{Store, StoreConfig, books as sums};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -62,7 +62,7 @@ async fn with_database(args: &Args, system: &System, db: &Store) -> Result<Repor
         settings,
         steps: database::steps(db).await?,
         log: complaints(&system.dir().join("platform.log"))?,
-        books: books::check(&system.facts).await?,
+        books: reconcile::check(&system.facts).await?,
     };
     Ok(Report::new(args, system.dir(), observed))
 }

@@ -8,8 +8,8 @@ use super::machine::{Machine, git_commit};
 use super::measure::Snapshot;
 use super::spread::{Spread, spread};
 use super::{LATENCY_MS, UNKNOWN_PERMILLE};
-use crate::books;
 use crate::dev::{BLOCK_TIME, DEPTH};
+use crate::reconcile;
 use serde::Serialize;
 use serde_json::{Value, json};
 use settla_store::batch::ROUND_TRIPS_MAX;
@@ -37,7 +37,7 @@ pub(super) struct Observed {
     pub settings: BTreeMap<String, String>,
     pub steps: BTreeMap<String, [f64; 2]>,
     pub log: BTreeMap<String, u64>,
-    pub books: books::Report,
+    pub books: reconcile::Report,
 }
 
 /// The result.

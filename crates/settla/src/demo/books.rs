@@ -3,12 +3,12 @@
 use super::outcome::ensure;
 use super::show;
 use super::stage::Stage;
-use crate::books;
 use crate::failure::Failure;
+use crate::reconcile;
 
 /// Reads all books and compares them.
 pub(super) async fn agree(stage: &Stage) -> Result<(), Failure> {
-    let report = books::check(&stage.facts).await?;
+    let report = reconcile::check(&stage.facts).await?;
     report.print();
     ensure(report.ok(), || format!("the books differ: {}", report.failures().join("; ")))?;
     ensure(stage.hooks.refused() == 0, || format!("{} webhooks had a bad signature", stage.hooks.refused()))?;

@@ -12,6 +12,7 @@ mod seed;
 use crate::failure::Failure;
 use crate::operator::per_minute;
 use crate::{logging, platform};
+use settla_node::reconcile::ReconcileConfig;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +44,12 @@ pub struct Args {
     /// Of a thousand orders, so many never get an answer.
     #[arg(long, default_value_t = 0)]
     unknown_permille: u16,
+    /// Seconds between two comparisons of the books.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    reconcile_every_s: u64,
+    /// Seconds for which a difference may be money on its way, at most; each book has its own bound besides.
+    #[arg(long, default_value_t = 3_600)]
+    reconcile_grace_s: u64,
     /// Requests a minute that each seeded tenant may make, of every class, instead of what it has.
     #[arg(long, value_parser = per_minute())]
     requests_per_minute: Option<u32>,
@@ -93,7 +100,11 @@ async fn bring_up(home: &Home, args: &Args) -> Result<System, Failure> {
     let parts = Parts::start(home, tuning).await?;
     let port = if args.port == 0 { settla_devkit::ports::free_port()? } else { args.port };
     let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let mut platform = platform::start(parts.platform(home, local(port), local(0))?).await?;
+    let reconcile = ReconcileConfig {
+        every: Duration::from_secs(args.reconcile_every_s),
+        grace_at_most: Duration::from_secs(args.reconcile_grace_s),
+    };
+    let mut platform = platform::start(parts.platform(home, local(port), local(0), reconcile)?).await?;
     // Who is told that the system is ready gets the money at the bank and hears of it.
     tokio::time::timeout(INTRODUCED_WITHIN, platform.introduced()).await.map_err(|_| {
         Failure::new("the sandbox does not take our address for its events").try_next("see sandbox/sandbox.log")

@@ -11,6 +11,7 @@ use settla_devkit::{Anvil, AnvilSettings, Postgres, PostgresSettings};
 use settla_evm::devkeys::DevKey;
 use settla_evm::token::{TestToken, fund};
 use settla_evm::{Address, Rpc};
+use settla_node::reconcile::ReconcileConfig;
 use settla_vault::Environment;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,7 +58,13 @@ impl Parts {
     }
 
     /// What a platform process has to know to work with these parts.
-    pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
+    pub fn platform(
+        &self,
+        home: &Home,
+        api: SocketAddr,
+        metrics: SocketAddr,
+        reconcile: ReconcileConfig,
+    ) -> Result<PlatformConfig, Failure> {
         // Its name, and that among the sandbox's servers.
         let at = |name: &str, server: &str| -> Result<ProviderAt, Failure> {
             Ok(ProviderAt {
@@ -86,6 +93,7 @@ impl Parts {
             off_ramps: all(sandbox::off_ramps())?,
             fx: at(sandbox::FX, sandbox::FX)?,
             local_webhooks: true,
+            reconcile,
         })
     }
 

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use settla_domain::money::Currency;
 use settla_evm::{Address, Nodes};
 use settla_gateway::{Gateway, LATENCY_BUCKETS_S, LATENCY_METRIC, Limits, metrics_router, router, serve};
+use settla_node::reconcile::ReconcileConfig;
 use settla_node::{Node, NodeConfig, NodeParts, SettlementConfig};
 use settla_port::Platform;
 use settla_rails::bank::{Bank, HttpBank};
@@ -69,6 +70,8 @@ pub struct PlatformConfig {
     pub fx: ProviderAt,
     /// Whether webhooks may go to this machine: development alone.
     pub local_webhooks: bool,
+    /// When books are compared.
+    pub reconcile: ReconcileConfig,
 }
 
 /// A provider's name, where it is, its key, and the secret of its webhooks.
@@ -257,6 +260,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         facts,
         config: NodeConfig {
             webhook_any_address: config.local_webhooks,
+            reconcile: config.reconcile,
             settlement: SettlementConfig { final_depth: config.final_depth, ..SettlementConfig::default() },
             ..NodeConfig::default()
         },

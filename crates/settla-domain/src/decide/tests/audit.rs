@@ -6,6 +6,7 @@ use crate::account::AccountKind;
 use crate::effect::{EffectKind, EffectStatus, LEGS_MAX};
 use crate::money::Currency;
 use crate::tenant::TenantNo;
+use crate::trail;
 use crate::transfer::TransferState;
 use crate::withdrawal::WithdrawalState;
 use std::collections::BTreeMap;
@@ -19,6 +20,19 @@ impl Desk {
         self.audit_positions();
         self.audit_usage();
         self.audit_effects();
+        self.audit_trails();
+    }
+
+    /// What reconciliation demands of a state is what the engine posts on the way to it, and nothing else.
+    fn audit_trails(&self) {
+        for transfer in self.world.transfers.values() {
+            let postings = self.books.trail(transfer.id.0);
+            assert_eq!(trail::of_transfer(transfer, postings), [], "{transfer:?} with {postings:?}");
+        }
+        for withdrawal in self.world.withdrawals.values() {
+            let postings = self.books.trail(withdrawal.id.0);
+            assert_eq!(trail::of_withdrawal(withdrawal, postings), [], "{withdrawal:?} with {postings:?}");
+        }
     }
 
     /// No part negative, and each equal to its account.

@@ -5,7 +5,9 @@ use crate::id::PostingId;
 use crate::money::{Currency, Money};
 use crate::posting::Posting;
 use crate::tenant::TenantNo;
-use std::collections::{BTreeMap, HashSet};
+use crate::trail::Step;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use uuid::Uuid;
 
 /// What each account holds, as credits minus debits. Accounts at zero are left out.
 pub(super) type Sums = BTreeMap<(AccountId, Currency), i128>;
@@ -26,6 +28,7 @@ pub(super) struct Books {
     debits: BTreeMap<Currency, i128>,
     credits: BTreeMap<Currency, i128>,
     ids: HashSet<PostingId>,
+    trails: HashMap<Uuid, Vec<Step>>,
 }
 
 impl Books {
@@ -38,6 +41,14 @@ impl Books {
         *self.credits.entry(amount.currency).or_default() += amount.minor;
         add(&mut self.sums, posting.debit, Money::new(amount.currency, -amount.minor));
         add(&mut self.sums, posting.credit, amount);
+        let kind = |account: AccountId| account.kind().expect("an account of ours");
+        let step = Step { code: posting.code, debit: kind(posting.debit), credit: kind(posting.credit), amount };
+        self.trails.entry(posting.subject).or_default().push(step);
+    }
+
+    /// The postings of a subject, as far as its trail goes.
+    pub fn trail(&self, subject: Uuid) -> &[Step] {
+        self.trails.get(&subject).map_or(&[], Vec::as_slice)
     }
 
     /// The sums of all accounts.

@@ -91,7 +91,7 @@ fn explain(transfer: &Transfer, memory: &Memory, sums: &mut Sums) {
     // The stablecoin.
     let Some(delivered) = progress.delivered else { return };
     let sale = progress.sale.as_ref();
-    if let Some(sale) = sale.filter(|sale| sale.is_paid) {
+    if let Some(sale) = sale.filter(|sale| sale.is_paid()) {
         // None of it is left, the bank has what it brought in, and the tenant has what it had given.
         flow(sums, platform(Bank), platform(Exchange), sale.proceeds);
         flow(sums, platform(Exchange), tenants(Available), terms.source);

@@ -164,8 +164,10 @@ impl Desk {
         assert!(later.refused_orders.starts_with(refused_orders));
         assert!(later.returned_payouts.starts_with(returned_payouts));
         if let (Some(before), Some(after)) = (sale, &later.sale) {
-            let (paid, tx) = (before.is_paid, &before.settlement_tx);
-            assert!((&before.provider, before.proceeds) == (&after.provider, after.proceeds) && after.is_paid >= paid);
+            let (paid, tx) = (before.is_paid(), &before.settlement_tx);
+            assert!(
+                (&before.provider, before.proceeds) == (&after.provider, after.proceeds) && after.is_paid() >= paid
+            );
             assert!(tx.is_none() || *tx == after.settlement_tx);
         }
         assert!(sale.is_none() || later.sale.is_some());

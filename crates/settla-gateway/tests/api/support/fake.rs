@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
 use settla_port::caller::{Caller, Me, Mutation, Reply, Scope};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
@@ -251,8 +252,8 @@ impl Platform for Fake {
         Ok(vec![views::ledger_account()])
     }
 
-    async fn ledger_account(&self, _: &Caller, id: &str) -> Port<LedgerAccount> {
-        self.enter("ledger_account", id).await?;
+    async fn ledger_account(&self, _: &Caller, id: &str, at: Option<Timestamp>) -> Port<LedgerAccount> {
+        self.enter("ledger_account", (id, at)).await?;
         Ok(views::ledger_account())
     }
 

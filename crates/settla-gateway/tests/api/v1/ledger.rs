@@ -27,3 +27,19 @@ async fn postings_are_filtered() {
         assert_eq!(answer.problem_at(), (400, "invalid_parameter".into(), Some(field.into())));
     }
 }
+
+#[tokio::test]
+async fn a_balance_is_asked_for_at_an_instant() {
+    let gateway = start().await;
+    let path = format!("/v1/ledger/accounts/{ACCOUNT}?at=2026-11-21T12:00:00.5%2B01:00");
+    assert_eq!(gateway.get(&path).send().await.status, 200);
+    let arguments = gateway.fake.only_call().arguments;
+    // Half a second past eleven, in microseconds.
+    assert!(arguments.contains("Some(Timestamp(1795258800500000))"), "{arguments}");
+    for bad in ["", "yesterday", "2026-11-21", "2026-11-21T12:00:00", "2026-13-01T00:00:00Z", "1795258800"] {
+        let answer = gateway.get(&format!("/v1/ledger/accounts/{ACCOUNT}?at={bad}")).send().await;
+        assert_eq!(answer.problem_at(), (400, "invalid_parameter".into(), Some("at".into())), "{bad}");
+    }
+    let twice = gateway.get(&format!("{path}&at=2026-11-21T12:00:00Z")).send().await;
+    assert_eq!((twice.status, twice.problem().as_str()), (400, "duplicate_parameter"));
+}

@@ -18,7 +18,7 @@ use settla_evm::{Address, LocalSigner, Nodes, Rpc, Signer};
 use settla_rails::bank::HttpBank;
 use settla_rails::chain::Chain;
 use settla_rails::http::{Endpoint, Http};
-use settla_rails::off_ramp::{OffRamp, Payout, PayoutState};
+use settla_rails::off_ramp::{OffRamp, Payout, PayoutLine, PayoutState};
 use settla_rails::on_ramp::TokenBatch;
 use settla_rails::{Enquired, Offer, ProviderTerms, RailError, Started};
 use settla_server::keyring::Keyring;
@@ -73,6 +73,9 @@ impl OffRamp for Listener {
     }
     async fn returned(&self, _: Uuid) -> Result<TokenBatch, RailError> {
         Err(RailError::Unavailable("meridian".to_owned()))
+    }
+    async fn statement(&self, _: u64, _: u32) -> Result<Vec<PayoutLine>, RailError> {
+        Ok(Vec::new())
     }
     fn read_event(&self, _: &Value) -> Option<(Uuid, PayoutState)> {
         None

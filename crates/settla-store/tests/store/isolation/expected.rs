@@ -37,6 +37,13 @@ idempotency
     runner   own: select insert
     app      own: select insert
     auditor  all: select
+ledger_checkpoints
+    app      own: select
+    reconciler all: select insert
+    auditor  all: select
+ledger_folds
+    reconciler all: select insert update(days,max_at,sequence,sums,unmarked)
+    auditor  all: select
 limits
     runner   own: select
     app      own: select
@@ -68,6 +75,18 @@ quotes
     runner   own: select insert update(used)
     app      own: select
     auditor  all: select
+reconciliation_breaks
+    reconciler all: select insert update(currency,detail,last_seen,opened_at,ours,resolved_at,subject,theirs) delete
+    auditor  all: select
+reconciliation_cursors
+    reconciler : select insert update(value)
+    auditor  : select
+reconciliation_items
+    reconciler all: select insert update(ours,subject,theirs) delete
+    auditor  all: select
+reconciliation_rounds
+    reconciler : select update(completed_at,next_at,number)
+    auditor  : select
 review_proposals
     operator all: select insert update(closed_at,closed_by,status)
     auditor  all: select
@@ -136,10 +155,10 @@ withdrawals
 ";
 
 /// All roles of ours.
-pub const ROLES: [&str; 7] = ["app", "auditor", "auth", "operator", "owner", "runner", "worker"];
+pub const ROLES: [&str; 8] = ["app", "auditor", "auth", "operator", "owner", "reconciler", "runner", "worker"];
 
 /// Those that work: all but the owner of the tables, as which nothing runs but migrations.
-pub const WORKING: [&str; 6] = ["app", "auditor", "auth", "operator", "runner", "worker"];
+pub const WORKING: [&str; 7] = ["app", "auditor", "auth", "operator", "reconciler", "runner", "worker"];
 
 /// Whose rows a role may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,371 @@
+//! One round: our books from one snapshot, then the others' from where they were left, then what does not agree.
+//!
+//! **Costs** of a round of [`Depth::Part`], however old the books are: a look-up a tenant; each posting since the last
+//! round read twice and its payment once, at most [`POSTINGS_MAX`] of them; all positions and all live transfers, added
+//! up by index; [`SWEEP`] old payments with their postings, so that each comes up now and then; the new lines of each
+//! statement and the new blocks; what is open and what is a break already, looked up by key.
+
+use super::inside::{self, Subjects};
+use super::kind::{Book, Flow, Kind};
+use super::outside::{self, Outside, Reached, ReadError, Reading};
+use super::state::{CREDITS_NAMED_AFTER, Found, Grace, State};
+use super::{fold, ours};
+use settla_domain::account::{AccountId, AccountKind};
+use settla_domain::effect::EffectKind;
+use settla_domain::id::{TransferId, WithdrawalId};
+use settla_domain::money::Currency;
+use settla_domain::posting::PostingCode;
+use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
+use settla_domain::transfer::TransferState;
+use settla_store::reconcile::{LedgerRow, Snapshot};
+use settla_store::{Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Postings folded in one round, about.
+pub const POSTINGS_MAX: usize = 100_000;
+/// Of a tenant at a time.
+const PAGE: i64 = 1_000;
+/// Tenants looked up at a time.
+const TENANTS: usize = 100;
+/// Old transfers, and old withdrawals, looked at again in one round.
+pub const SWEEP: i64 = 500;
+/// A batch is written within 40 s or not at all; what is written under no tenant's lock is read only after that.
+const PLATFORM_LAG: Duration = Duration::from_secs(60);
+
+/// How far a round looks back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What is new, and some of what is old.
+    Part,
+    /// Everything, however long it takes.
+    Whole,
+}
+
+/// A round did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More money than there is.
+    #[error(transparent)]
+    Overflow(#[from] fold::Overflow),
+}
+
+/// What a round did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Postings folded.
+    pub postings: usize,
+    /// Payments whose postings were looked at.
+    pub payments: usize,
+    /// Lines of statements and transfers of tokens.
+    pub lines: usize,
+    /// Books that could not be read now.
+    pub unread: BTreeSet<Book>,
+    /// Books that are not read to their end yet: nothing is said about them.
+    pub behind: BTreeSet<Book>,
+}
+
+/// Carries a round out.
+pub async fn round(
+    store: &Store,
+    outside: &Outside,
+    state: &mut State,
+    depth: Depth,
+    grace: Grace,
+) -> Result<Done, RoundError> {
+    let mut round = Round { found: Vec::new(), judged: BTreeSet::new(), done: Done::default() };
+    let mut snapshot = Snapshot::begin(&store.auditor).await?;
+    let now = snapshot.now().await?;
+    round.ledger(&mut snapshot, state, depth, now, grace).await?;
+    round.found.extend(inside::work(&mut snapshot, now).await?);
+    round.judge(|kind| kind.book() == Book::Work);
+    snapshot.end().await?;
+
+    // A later look at ours than at theirs would call what has come in between missing; the other way round it waits.
+    let mut lookups = Snapshot::begin(&store.auditor).await?;
+    round.outside(&mut lookups, outside, state).await?;
+    state.items.settle();
+    name_subjects(&mut lookups, state).await?;
+    lookups.end().await?;
+    for flow in Flow::ALL {
+        round.found.extend(state.items.found(flow));
+    }
+    for book in Book::COMPARED {
+        let judged = round.judged.iter().any(|kind| kind.book() == book && !is_about_payments(*kind));
+        if judged && !round.done.unread.contains(&book) {
+            state.cursors.insert(format!("compared/{}", book.name()), now.0.to_string());
+        }
+    }
+    state.postings += round.done.postings;
+    state.lines += round.done.lines;
+    state.judge(round.found, &round.judged, now, grace);
+    Ok(round.done)
+}
+
+/// Credits from before this have no name that the bank knows.
+fn named_after(state: &State) -> Timestamp {
+    let stored = state.cursors.get(CREDITS_NAMED_AFTER);
+    stored.and_then(|text| Timestamp::from_rfc3339(text)).unwrap_or(Timestamp(0))
+}
+
+struct Round {
+    found: Vec<Found>,
+    judged: BTreeSet<Kind>,
+    done: Done,
+}
+
+type Keys = BTreeSet<(TenantNo, Uuid)>;
+
+impl Round {
+    fn judge(&mut self, which: impl Fn(Kind) -> bool) {
+        self.judged.extend(Kind::ALL.iter().copied().filter(|kind| which(*kind)));
+    }
+
+    async fn ledger(
+        &mut self,
+        snapshot: &mut Snapshot,
+        state: &mut State,
+        depth: Depth,
+        now: Timestamp,
+        grace: Grace,
+    ) -> Result<(), RoundError> {
+        let lag = i64::try_from(PLATFORM_LAG.min(grace.at_most).as_millis()).unwrap_or(0);
+        let mut tenants = vec![TenantNo::PLATFORM];
+        tenants.extend(snapshot.tenants().await?);
+        // What was found earlier is looked at again, so that it ends when it is mended.
+        let again: Keys = state.breaks.values().filter_map(|b| payment(&b.found)).collect();
+        self.payments(snapshot, &again).await?;
+        let mut behind = false;
+        for tenants in tenants.chunks(TENANTS) {
+            behind |= !self.fold(snapshot, state, tenants, now.plus_ms(-lag), depth).await?;
+        }
+        self.sweep(snapshot, state, depth).await?;
+        self.judge(is_about_payments);
+        if behind {
+            self.done.behind.insert(Book::Ledger);
+        } else {
+            self.found.extend(inside::positions(snapshot, &state.folds).await?);
+            self.judge(|kind| kind.book() == Book::Ledger);
+        }
+        Ok(())
+    }
+
+    /// Folds what these tenants' ledgers have become longer by. Returns whether that was all.
+    async fn fold(
+        &mut self,
+        snapshot: &mut Snapshot,
+        state: &mut State,
+        tenants: &[TenantNo],
+        platform_before: Timestamp,
+        depth: Depth,
+    ) -> Result<bool, RoundError> {
+        loop {
+            if depth == Depth::Part && self.done.postings >= POSTINGS_MAX {
+                return Ok(false);
+            }
+            let heads: Vec<_> =
+                tenants.iter().map(|t| (*t, state.folds.get(t).map_or(0, |fold| fold.sequence))).collect();
+            let page = snapshot.postings(&heads, PAGE, platform_before).await?;
+            if page.is_empty() {
+                return Ok(true);
+            }
+            let keys: Keys = page.iter().filter(|row| !is_credit(row)).map(|row| (row.tenant, row.subject)).collect();
+            let subjects = self.payments(snapshot, &keys).await?;
+            self.done.postings += page.len();
+            for row in &page {
+                add(state, &subjects, row)?;
+            }
+        }
+    }
+
+    /// Looks at payments with all their postings.
+    async fn payments(&mut self, snapshot: &mut Snapshot, keys: &Keys) -> Result<Subjects, StoreError> {
+        let subjects = inside::subjects(snapshot, keys).await?;
+        self.found.extend(inside::trails(&subjects, keys));
+        self.done.payments += keys.len();
+        Ok(subjects)
+    }
+
+    /// Looks at the next old payments, whatever has become of them; from the beginning again after the last one.
+    async fn sweep(&mut self, snapshot: &mut Snapshot, state: &mut State, depth: Depth) -> Result<(), StoreError> {
+        const START: (TenantNo, Uuid) = (TenantNo::PLATFORM, Uuid::nil());
+        for name in ["sweep/transfers", "sweep/withdrawals"] {
+            let mut after = match depth {
+                Depth::Whole => START,
+                Depth::Part => state.cursors.get(name).and_then(|text| place(text)).unwrap_or(START),
+            };
+            loop {
+                let page = match name {
+                    "sweep/transfers" => snapshot.transfers_after(after, SWEEP).await?,
+                    _ => snapshot.withdrawals_after(after, SWEEP).await?,
+                };
+                self.payments(snapshot, &page.iter().copied().collect()).await?;
+                let is_last = i64::try_from(page.len()).is_ok_and(|n| n < SWEEP);
+                after = if is_last { START } else { page.last().copied().unwrap_or(START) };
+                if is_last || depth == Depth::Part {
+                    break;
+                }
+            }
+            state.cursors.insert(name.to_owned(), format!("{}/{}", after.0.0, after.1.simple()));
+        }
+        Ok(())
+    }
+
+    async fn outside(
+        &mut self,
+        snapshot: &mut Snapshot,
+        outside: &Outside,
+        state: &mut State,
+    ) -> Result<(), StoreError> {
+        let named_after = named_after(state);
+        let State { items, cursors, folds, .. } = state;
+        let mut reading = Reading { items, cursors, found: &mut self.found, lines: 0 };
+        let mut read: Vec<(Book, Result<Reached, ReadError>)> = Vec::new();
+        let bank = outside::bank(&mut reading, outside.bank.as_ref(), snapshot, named_after).await;
+        read.push((Book::Bank, bank));
+        for on_ramp in &outside.on_ramps {
+            read.push((Book::OnRamp, outside::on_ramp(&mut reading, on_ramp.as_ref()).await));
+        }
+        for off_ramp in &outside.off_ramps {
+            read.push((Book::OffRamp, outside::off_ramp(&mut reading, off_ramp.as_ref()).await));
+        }
+        let chain = outside::chain(&mut reading, &outside.chain, outside.wallet, snapshot).await;
+        read.push((Book::Chain, chain));
+        self.done.lines = reading.lines;
+
+        // A balance that cannot be read keeps nobody from comparing the lines.
+        let mut balances: Vec<(Book, Currency, i128)> = Vec::new();
+        let mut without_balance: BTreeMap<Book, ReadError> = BTreeMap::new();
+        match outside.bank.balances().await {
+            Ok(list) => balances.extend(list.iter().map(|m| (Book::Bank, m.currency, m.minor))),
+            Err(error) => drop(without_balance.insert(Book::Bank, error.into())),
+        }
+        match outside.chain.tokens_of(outside.wallet).await {
+            Ok(tokens) => {
+                balances.push((Book::Chain, outside.chain.currency, i128::try_from(tokens).unwrap_or(i128::MAX)));
+            }
+            Err(error) => drop(without_balance.insert(Book::Chain, error.into())),
+        }
+        for (book, currency, theirs) in balances {
+            let kind = if book == Book::Bank { AccountKind::Bank } else { AccountKind::Wallet };
+            let account = AccountId::platform(kind);
+            let ours = -folds.values().map(|f| i128::from(fold::balance(f, account, currency))).sum::<i128>();
+            self.found.extend(outside::balance(items, book, currency, ours, theirs));
+        }
+        for (book, outcome) in read {
+            match outcome {
+                Ok(Reached::End) => {}
+                Ok(Reached::Bound) => drop(self.done.behind.insert(book)),
+                Err(ReadError::Store(error)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, book = book.name(), "a book cannot be read now");
+                    self.done.unread.insert(book);
+                }
+            }
+        }
+        // Of a book that is not read to its end, or with ours behind, what has no other side may have one.
+        let ready = |book: &Book| !self.done.behind.contains(book) && !self.done.unread.contains(book);
+        let books: BTreeSet<Book> = Book::OUTSIDE.into_iter().filter(ready).collect();
+        if !self.done.behind.contains(&Book::Ledger) {
+            let has_balance = |book| !without_balance.contains_key(&book);
+            let is_balance = |kind| matches!(kind, Kind::BankBalanceDiffers | Kind::ChainBalanceDiffers);
+            self.judge(|kind| books.contains(&kind.book()) && (has_balance(kind.book()) || !is_balance(kind)));
+        }
+        for (book, error) in without_balance {
+            tracing::warn!(%error, book = book.name(), "a balance cannot be read now");
+            self.done.unread.insert(book);
+        }
+        Ok(())
+    }
+}
+
+fn is_credit(row: &LedgerRow) -> bool {
+    let code = PostingCode::from_number(row.code);
+    matches!(code, Some(PostingCode::Topup | PostingCode::UnmatchedCredit))
+}
+
+/// A posting into its tenant's fold and, where another book must say so too, among the items.
+fn add(state: &mut State, subjects: &Subjects, row: &LedgerRow) -> Result<(), RoundError> {
+    let named_after = named_after(state);
+    let fold = state.folds.entry(row.tenant).or_insert_with(|| fold::empty(row.tenant));
+    let transfer = subjects.transfers.get(&row.subject);
+    state.checkpoints.extend(fold::add(fold, row)?);
+    if PostingCode::from_number(row.code) == Some(PostingCode::Release)
+        && let Some(cancelled) = transfer.filter(|t| t.state == TransferState::Cancelled)
+    {
+        fold::given_back(fold, cancelled.created_at, cancelled.terms.debit);
+    }
+    ours::say(&mut state.items, row, transfer, named_after);
+    Ok(())
+}
+
+fn is_about_payments(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::TransferPostingsDiffer
+            | Kind::TransferWithoutHold
+            | Kind::HoldWithoutTransfer
+            | Kind::PostingWithoutSubject
+    )
+}
+
+/// The payment that a break is about.
+fn payment(found: &Found) -> Option<(TenantNo, Uuid)> {
+    let id = found.key.parse().ok().filter(|_| is_about_payments(found.kind))?;
+    Some((found.tenant, id))
+}
+
+fn place(text: &str) -> Option<(TenantNo, Uuid)> {
+    let (tenant, id) = text.split_once('/')?;
+    Some((TenantNo(tenant.parse().ok()?), id.parse().ok()?))
+}
+
+/// Whose an item is that only they have: an order's name is the name of an effect of ours, if it is ours.
+async fn name_subjects(snapshot: &mut Snapshot, state: &mut State) -> Result<(), StoreError> {
+    let nameless = |open: &super::items::Open| open.ours.is_empty() && open.tenant == TenantNo::PLATFORM;
+    let named: BTreeMap<Uuid, Vec<(Flow, String)>> = state
+        .items
+        .0
+        .iter()
+        .filter(|(_, open)| nameless(open))
+        .filter_map(|((flow, key), _)| Some((outside::effect_of(*flow, key)?, (*flow, key.clone()))))
+        .fold(BTreeMap::new(), |mut map, (effect, item)| {
+            map.entry(effect).or_insert_with(Vec::new).push(item);
+            map
+        });
+    let ids: Vec<Uuid> = named.keys().copied().collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for effect in snapshot.effects(&ids).await? {
+        let bank_payment = EffectKind::BankPayment.id_for(effect.subject).0 == effect.id;
+        let subject = if bank_payment {
+            WithdrawalId(effect.subject).to_string()
+        } else {
+            TransferId(effect.subject).to_string()
+        };
+        for item in named.get(&effect.id).into_iter().flatten() {
+            if let Some(open) = state.items.0.get_mut(item) {
+                (open.tenant, open.subject) = (effect.tenant, Some(subject.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_sweep_is_read_back() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(place(&format!("3/{}", id.simple())), Some((TenantNo(3), id)));
+        assert_eq!(place("x"), None);
+    }
+}
