@@ -1,6 +1,7 @@
 //! The processes around the platform: Postgres, the chain, the sandbox.
 
 use super::home::Home;
+use super::reach::Reach;
 use crate::failure::Failure;
 use crate::platform::{PlatformConfig, ProviderAt};
 use settla_devkit::child::{Child, ChildSpec, attach_or_start};
@@ -56,14 +57,17 @@ impl Parts {
     }
 
     /// What a platform process has to know to work with these parts.
-    pub fn platform(&self, home: &Home, api: SocketAddr, metrics: SocketAddr) -> Result<PlatformConfig, Failure> {
+    pub fn platform(
+        &self,
+        home: &Home,
+        reach: &Reach,
+        api: SocketAddr,
+        metrics: SocketAddr,
+    ) -> Result<PlatformConfig, Failure> {
         let [bank_hook, on_ramp_hook, off_ramp_hook] = home.webhook_secrets()?;
         let keys = home.sandbox_keys();
-        let at = |port: usize, key: &str, webhook_secret| ProviderAt {
-            url: self.sandbox_url(port),
-            key: key.to_owned(),
-            webhook_secret,
-        };
+        let at = |url: String, key: &str, webhook_secret| ProviderAt { url, key: key.to_owned(), webhook_secret };
+        let [bank, on_ramp, off_ramp, fx] = reach.servers([0, 1, 2, 3].map(|server| self.sandbox_url(server)));
         Ok(PlatformConfig {
             environment: Environment::Test,
             database_url: self.database_url.clone(),
@@ -72,15 +76,15 @@ impl Parts {
             api_key_hmac_secret: home.api_key_hmac_secret()?,
             master_key: Arc::new(home.master_key()?),
             signer: home.at("signer"),
-            rpc_urls: vec![self.anvil.url()],
+            rpc_urls: reach.nodes(self.anvil.url()),
             chain_id: CHAIN_ID,
             token: self.token,
             depth: DEPTH,
             final_depth: FINAL_DEPTH,
-            bank: at(0, &keys.bank, bank_hook.clone()),
-            on_ramp: at(1, &keys.on_ramp, on_ramp_hook),
-            off_ramp: at(2, &keys.off_ramp, off_ramp_hook),
-            fx: at(3, &keys.fx, bank_hook),
+            bank: at(bank, &keys.bank, bank_hook.clone()),
+            on_ramp: at(on_ramp, &keys.on_ramp, on_ramp_hook),
+            off_ramp: at(off_ramp, &keys.off_ramp, off_ramp_hook),
+            fx: at(fx, &keys.fx, bank_hook),
             local_webhooks: true,
         })
     }
