@@ -5,6 +5,7 @@ pub mod instants;
 pub mod metrics;
 pub mod persist;
 pub mod promtool;
+pub mod rest;
 pub mod search;
 
 use serde_json::Value;

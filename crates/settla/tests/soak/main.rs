@@ -17,7 +17,7 @@ use common::instants::Instants;
 use common::{Fixture, program};
 use link::{Line, Link};
 use load::Load;
-use settla::local::{ApiClient, System};
+use settla::local::{Amount, ApiClient, System};
 use settla_devkit::{Postgres, PostgresSettings, TestFolder, rounds};
 use settled::settled;
 use std::time::Duration;
@@ -121,5 +121,28 @@ async fn a_sandbox_that_freezes_loses_and_doubles_nothing() {
         signal("-CONT").await;
     }
     settled(&fixture, load.acknowledged().await).await;
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_nodes_that_is_away_stops_nothing() {
+    let mut fixture = Fixture::start("soak-nodes", &[]).await;
+    let node = fixture.system.facts.rpc_url.clone();
+    let links = [Link::to(&node).await, Link::to(&node).await, Link::to(&node).await];
+    let options: Vec<&str> = links.iter().flat_map(|link| ["--rpc-url", link.url.as_str()]).collect();
+    fixture.start_again_with(&options, &[]).await;
+    let client = fixture.system.client(0).unwrap();
+    for (link, how) in links.iter().zip([Line::Refuses, Line::Silent, Line::Silent]) {
+        link.set(how);
+        let transfer = client.pay(Amount::Source("20.00"), "nodes").await.unwrap();
+        let id = transfer["id"].as_str().unwrap();
+        client
+            .wait_for(id, &["COMPLETED"], Duration::from_secs(60))
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(link.passed() > 0, "it is never asked");
+        link.set(Line::Up);
+    }
+    fixture.books_agree().await;
     fixture.stop().await;
 }

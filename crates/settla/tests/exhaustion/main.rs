@@ -1,0 +1,172 @@
+//! Crash by exhaustion. At every commit and every request that the platform makes, seen on the wire, it is killed
+//! just before and just after, and the commit or request is repeated; each time everything still happens exactly
+//! once, and everybody's books balance.
+//!
+//! The short form takes a sample of the points that its seed picks, the full one (`make soak`) all of them.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod database;
+mod http;
+mod points;
+mod script;
+
+use common::Fixture;
+use common::instants::Instants;
+use common::rest::at_rest;
+use points::Points;
+use script::{Ended, Tenant, everything};
+use serde_json::json;
+use settla::local::{Receiver, System};
+use settla_devkit::{Postgres, PostgresSettings, TestFolder, rounds};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Rounds of the script that are under way at a time, so that something happens while others wait for a lease.
+const AT_A_TIME: usize = 3;
+/// Rounds until nothing new turns up, at most.
+const ROUNDS_MAX: usize = 400;
+/// After so many crashes everything is let come to rest, and the books are looked at.
+const CRASHES_A_LOOK: usize = 25;
+/// A webhook whose sender died is sent again when its lease is over.
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
+/// Starts that may fail one after the other: a start gives up when its database connection is cut.
+const STARTS_MAX: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_any_commit_or_request_leaves_exactly_one_effect() {
+    let seed = Instants::new().next();
+    let (points, mut kills) = Points::new(seed, u64::from(rounds(12, 1)));
+    let points = Arc::new(points);
+    let folder = TestFolder::new("exhaustion-postgres").unwrap();
+    let postgres = Postgres::start(folder.path(), PostgresSettings::DURABLE).await.unwrap();
+    postgres.create_database("settla_test").await.unwrap();
+    let direct = postgres.url("settla_test");
+    let database = database::proxy(&direct, &points).await;
+    let mut fixture = Fixture::start_with_env("exhaustion", &[], &[("SETTLA_TRANSFER_DB_URL", direct.as_str())]).await;
+
+    // The same system again, its platform behind proxies.
+    let facts = fixture.system.facts.clone();
+    let mut options = Vec::new();
+    for (option, name, url) in [
+        ("--rpc-url", "chain", &facts.rpc_url),
+        ("--bank-url", "bank", &facts.bank.url),
+        ("--on-ramp-url", "on_ramp", &facts.on_ramp.url),
+        ("--off-ramp-url", "off_ramp", &facts.off_ramp.url),
+        ("--fx-url", "fx", &facts.fx.url),
+    ] {
+        options.extend([option.to_owned(), http::proxy(name, url, &points).await]);
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    fixture.start_again_with(&options, &[("SETTLA_TRANSFER_DB_URL", database.as_str())]).await;
+    let client = fixture.system.client(0).unwrap();
+    let receiver = Receiver::start().await.unwrap();
+    let hooks = receiver.url.trim_end_matches("/hooks");
+    let hooks = format!("{}/hooks", http::proxy("webhook", hooks, &points).await);
+    let endpoint = client.post("/v1/webhook-endpoints", "hooks", &json!({ "url": hooks })).await.unwrap();
+    receiver.trust(endpoint.success().unwrap()["secret"].as_str().unwrap()).unwrap();
+
+    let tenant = Tenant { client, bank: facts.bank.clone() };
+    let (mut rounds, mut is_exhausted) = (0, false);
+    // The first thing to be interrupted is a start.
+    fixture.system.kill_platform().await.unwrap();
+    points.arm(true);
+    start(&mut fixture.system, &points, &mut kills).await;
+    while !is_exhausted {
+        let driven = drive(&tenant, &points, &mut rounds);
+        let ended = tokio::select! {
+            (ended, exhausted) = driven => {
+                is_exhausted = exhausted;
+                ended
+            }
+            () = keep_up(&mut fixture.system, &points, &mut kills) => unreachable!("it goes on"),
+        };
+        told(&receiver, &ended).await;
+        let mut facts = fixture.system.facts.clone();
+        facts.database_url.clone_from(&direct);
+        at_rest(&facts).await;
+        for mark in points.all() {
+            println!("SEEN {mark}");
+        }
+        println!("{} points seen, {:?} struck in {rounds} rounds; the books agree", points.seen(), points.counts());
+        points.arm(true);
+    }
+    // The proxies are really in between, each of them.
+    for name in ["chain", "bank", "on_ramp", "off_ramp", "fx", "webhook"] {
+        assert!(points.seen_with(&format!("request {name} ")) > 0, "no request to {name} was seen");
+    }
+    assert!(points.seen_with("commit") > 0, "no commit was seen");
+    assert!(points.counts().iter().all(|count| *count > 0), "{:?}", points.counts());
+    points.arm(false);
+    fixture.stop().await;
+}
+
+/// Runs the script again and again, until nothing new turns up or enough has been interrupted, and everything that was
+/// begun has ended. Returns what has ended, and whether nothing new turns up any more.
+async fn drive(tenant: &Tenant, points: &Points, rounds: &mut usize) -> (Vec<Ended>, bool) {
+    let (mut open, mut ended) = (JoinSet::new(), Vec::new());
+    let (at_first, mut is_exhausted) = (points.struck(), false);
+    loop {
+        let is_enough = is_exhausted || points.struck() - at_first >= CRASHES_A_LOOK;
+        while open.len() < AT_A_TIME && !is_enough {
+            assert!(*rounds < ROUNDS_MAX, "new points turn up without end");
+            *rounds += 1;
+            let (tenant, round, struck) = (tenant.clone(), *rounds, points.struck());
+            open.spawn(async move { (everything(tenant, round).await, struck) });
+        }
+        if is_enough {
+            // What is left comes to its end without being interrupted.
+            points.arm(false);
+        }
+        let Some(round) = open.join_next().await else { return (ended, is_exhausted) };
+        let (those, struck_before) = round.unwrap();
+        ended.extend(those);
+        is_exhausted |= !is_enough && points.struck() == struck_before;
+    }
+}
+
+/// Kills the platform whenever a point asks for it, and starts it again.
+async fn keep_up(system: &mut System, points: &Points, kills: &mut mpsc::UnboundedReceiver<()>) {
+    while kills.recv().await.is_some() {
+        system.kill_platform().await.unwrap();
+        points.dead();
+        start(system, points, kills).await;
+    }
+}
+
+/// Starts the platform, which may be killed on the way.
+async fn start(system: &mut System, points: &Points, kills: &mut mpsc::UnboundedReceiver<()>) {
+    let mut failed = 0;
+    loop {
+        tokio::select! {
+            started = system.restart_platform() => match started {
+                Ok(()) => return,
+                Err(failure) => {
+                    failed += 1;
+                    assert!(failed < STARTS_MAX, "{failure}");
+                }
+            },
+            // The start that is dropped here dies by SIGKILL.
+            _ = kills.recv() => points.dead(),
+        }
+    }
+}
+
+/// Of everything that has ended its tenant was told, by one event.
+async fn told(receiver: &Receiver, ended: &[Ended]) {
+    for Ended { kind, id } in ended {
+        let about = |body: &serde_json::Value| {
+            let data = &body["data"];
+            body["type"] == *kind
+                && ["transfer_id", "topup_id", "withdrawal_id"].iter().any(|field| data[field] == id.as_str())
+        };
+        let first = receiver.wait_for(|received| about(&received.body), TOLD_WITHIN).await;
+        assert!(first.is_some(), "nobody told of {kind} of {id}");
+        let received = receiver.received();
+        let events: BTreeSet<&str> = received.iter().filter(|r| about(&r.body)).map(|r| r.id.as_str()).collect();
+        assert_eq!(events.len(), 1, "{kind} of {id} happened more than once");
+    }
+}
