@@ -5,7 +5,7 @@
 //! anything was changed, and can still keep the commit back. What changed nothing is no point: the platform asks for
 //! work all the time.
 
-use crate::points::{Crash, Points, is_word};
+use crate::points::{Crash, Points, Strike, is_word};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -20,8 +20,6 @@ use tokio::sync::mpsc;
 
 /// Messages that were read and not yet looked at.
 const READ_AHEAD: usize = 64;
-/// Rows of a kind that one payment changes in one step, at most.
-const ROWS_OF_ONE: u64 = 6;
 const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
 
 /// Starts a proxy before a database; returns its URL. It ends with the test's runtime.
@@ -74,8 +72,8 @@ impl Sent {
     }
 }
 
-/// What marks a commit: its statements, each with each word that it wrote. Of a commit about one thing, and not about
-/// many that happened to come together, also all of its words together.
+/// What marks a commit: its statements, each with each word that it wrote. If it is about one thing (its first
+/// statement changed one row), and not about many that happened to come together, also all of its words together.
 fn marks(changed: &[Sent]) -> BTreeSet<String> {
     let mut marks = BTreeSet::new();
     for sent in changed {
@@ -83,9 +81,7 @@ fn marks(changed: &[Sent]) -> BTreeSet<String> {
         marks.extend(sent.words.iter().map(|word| format!("commit {name} {word}")));
         marks.insert(format!("commit {name}"));
     }
-    if changed.iter().all(|sent| sent.rows.is_none_or(|rows| rows <= ROWS_OF_ONE))
-        && changed.iter().any(|sent| sent.rows == Some(1))
-    {
+    if changed[0].rows.is_none_or(|rows| rows == 1) {
         let words: BTreeSet<&str> = changed.iter().flat_map(|sent| sent.words.iter().map(String::as_str)).collect();
         marks.insert(format!("commit of {}: {}", changed.len(), Vec::from_iter(words).join(" ")));
     }
@@ -254,9 +250,9 @@ impl Connection {
                 _ => {}
             }
         }
-        let crash = if changed.is_empty() { None } else { self.meet(&changed) };
-        if let Some(crash) = crash {
-            return self.strike(crash, sync).await;
+        let strike = if changed.is_empty() { None } else { self.meet(&changed) };
+        if let Some(strike) = strike {
+            return self.strike(strike, sync).await;
         }
         self.to_server.write_all(sync).await?;
         for message in held {
@@ -287,23 +283,24 @@ impl Connection {
             }
         };
         match if changed.is_empty() { None } else { self.meet(&changed) } {
-            Some(crash) => self.strike(crash, message).await,
+            Some(strike) => self.strike(strike, message).await,
             None => self.to_server.write_all(message).await,
         }
     }
 
-    fn meet(&self, changed: &[Sent]) -> Option<Crash> {
+    fn meet(&self, changed: &[Sent]) -> Option<Strike> {
         self.points.meet(&format!("a commit of {} statements", changed.len()), &marks(changed))
     }
 
     /// Ends the connection, with the commit or without.
-    async fn strike(&mut self, crash: Crash, commit: &[u8]) -> io::Result<()> {
-        if crash != Crash::Before {
+    async fn strike(&mut self, strike: Strike, commit: &[u8]) -> io::Result<()> {
+        if strike.crash != Crash::Before {
             self.to_server.write_all(commit).await?;
             while self.server.recv().await.ok_or_else(gone)?[0] != b'Z' {}
         }
-        if crash != Crash::Repeat {
-            self.points.crash().await;
+        match strike.crash {
+            Crash::Repeat => strike.repeated(),
+            Crash::Before | Crash::After => strike.kill().await,
         }
         Err(gone())
     }

@@ -5,9 +5,9 @@
 //! with a crash of a kind, the point is one for it. So what only recovery does is found as well, and the search ends
 //! when nothing new turns up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
 /// What is done at a point.
@@ -25,6 +25,8 @@ const CRASHES: [Crash; 3] = [Crash::Before, Crash::After, Crash::Repeat];
 
 #[derive(Default)]
 struct State {
+    /// Requests that were made before, by their bytes.
+    made: HashSet<u64>,
     /// Marks of all points that came by.
     seen: BTreeSet<String>,
     struck: BTreeSet<(String, Crash)>,
@@ -58,7 +60,7 @@ impl Points {
     }
 
     /// What is to be done at a point with these marks.
-    pub fn meet(&self, what: &str, marks: &BTreeSet<String>) -> Option<Crash> {
+    pub fn meet(self: &Arc<Self>, what: &str, marks: &BTreeSet<String>) -> Option<Strike> {
         let mut state = self.state.lock().unwrap();
         state.seen.extend(marks.iter().cloned());
         if !state.armed || state.dying {
@@ -73,21 +75,20 @@ impl Points {
         state.struck.extend(marks.iter().map(|mark| (mark.clone(), crash)));
         state.counts[crash as usize] += 1;
         state.dying = crash != Crash::Repeat;
-        Some(crash)
+        Some(Strike { crash, marks: marks.clone(), points: Arc::clone(self), is_done: false })
+    }
+
+    /// Whether a request was made before, byte for byte.
+    pub fn is_repeated(&self, request: impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        !self.state.lock().unwrap().made.insert(hasher.finish())
     }
 
     fn is_taken(&self, mark: &str, crash: Crash) -> bool {
         let mut hasher = DefaultHasher::new();
         (self.seed, mark, crash).hash(&mut hasher);
         hasher.finish().is_multiple_of(self.one_in)
-    }
-
-    /// Has the platform killed; returns once it is dead.
-    pub async fn crash(&self) {
-        let mut killed = self.killed.subscribe();
-        // An error means that the test is over.
-        let _ = self.kill.send(());
-        let _ = killed.changed().await;
     }
 
     /// The platform is dead; the next one's points count.
@@ -111,12 +112,59 @@ impl Points {
         self.state.lock().unwrap().seen.len()
     }
 
-    pub fn all(&self) -> Vec<String> {
-        self.state.lock().unwrap().seen.iter().cloned().collect()
+    /// How many of all that came by and were to be taken were not struck, of how many. Some come by once, or only when
+    /// points are not taken.
+    pub fn left_out(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        let all = state.seen.iter().flat_map(|mark| CRASHES.map(|crash| (mark.clone(), crash)));
+        let taken: Vec<_> = all.filter(|(mark, crash)| self.is_taken(mark, *crash)).collect();
+        (taken.iter().filter(|pair| !state.struck.contains(pair)).count(), taken.len())
     }
-    /// Marks that begin so.
-    pub fn seen_with(&self, beginning: &str) -> usize {
-        self.state.lock().unwrap().seen.iter().filter(|mark| mark.starts_with(beginning)).count()
+
+    /// Whether a mark of this kind, with this word, came by.
+    pub fn has_seen(&self, kind: &str, word: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        state.seen.iter().any(|mark| mark.starts_with(kind) && mark.split(' ').any(|part| part == word))
+    }
+}
+
+/// What was begun at a point. If it does not come to it, because the caller has hung up before, the point counts as not
+/// struck and will be met again.
+pub struct Strike {
+    pub crash: Crash,
+    marks: BTreeSet<String>,
+    points: Arc<Points>,
+    is_done: bool,
+}
+
+impl Strike {
+    /// Has the platform killed; returns once it is dead.
+    pub async fn kill(mut self) {
+        let mut killed = self.points.killed.subscribe();
+        self.is_done = true;
+        // An error means that the test is over.
+        let _ = self.points.kill.send(());
+        let _ = killed.changed().await;
+    }
+
+    /// It was repeated.
+    pub fn repeated(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Strike {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        println!("… which did not come to it");
+        let mut state = self.points.state.lock().unwrap();
+        for mark in &self.marks {
+            state.struck.remove(&(mark.clone(), self.crash));
+        }
+        state.counts[self.crash as usize] -= 1;
+        state.dying &= self.crash == Crash::Repeat;
     }
 }
 
