@@ -5,7 +5,7 @@
 //! anything was changed, and can still keep the commit back. What changed nothing is no point: the platform asks for
 //! work all the time.
 
-use crate::points::{Crash, Points, Strike, is_word};
+use crate::points::{COMBINED, Crash, Points, Strike, is_word};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -83,7 +83,7 @@ fn marks(changed: &[Sent]) -> BTreeSet<String> {
     }
     if changed[0].rows.is_none_or(|rows| rows == 1) {
         let words: BTreeSet<&str> = changed.iter().flat_map(|sent| sent.words.iter().map(String::as_str)).collect();
-        marks.insert(format!("commit of {}: {}", changed.len(), Vec::from_iter(words).join(" ")));
+        marks.insert(format!("{COMBINED}{}: {}", changed.len(), Vec::from_iter(words).join(" ")));
     }
     marks
 }

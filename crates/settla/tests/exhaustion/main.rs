@@ -125,17 +125,17 @@ async fn drive(tenant: &Tenant, points: &Points, rounds: &mut usize) -> (Vec<End
         let is_enough = is_exhausted || points.struck() - at_first >= CRASHES_A_LOOK;
         while open.len() < AT_A_TIME && *rounds < most && !is_enough {
             *rounds += 1;
-            let (tenant, round, struck) = (tenant.clone(), *rounds, points.struck());
-            open.spawn(async move { (everything(tenant, round).await, struck) });
+            let (tenant, round, turned_up) = (tenant.clone(), *rounds, points.turned_up());
+            open.spawn(async move { (everything(tenant, round).await, turned_up) });
         }
         if is_enough {
             // What is left comes to its end without being interrupted.
             points.arm(false);
         }
         let Some(round) = open.join_next().await else { return (ended, is_exhausted) };
-        let (those, struck_before) = round.unwrap();
+        let (those, turned_up_before) = round.unwrap();
         ended.extend(those);
-        is_exhausted |= !is_enough && points.struck() == struck_before;
+        is_exhausted |= !is_enough && points.turned_up() == turned_up_before;
     }
 }
 

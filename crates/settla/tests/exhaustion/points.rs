@@ -21,6 +21,9 @@ pub enum Crash {
     Repeat,
 }
 
+/// How the mark of all words of a commit together begins.
+pub const COMBINED: &str = "commit of ";
+
 const CRASHES: [Crash; 3] = [Crash::Before, Crash::After, Crash::Repeat];
 
 #[derive(Default)]
@@ -31,6 +34,8 @@ struct State {
     seen: BTreeSet<String>,
     struck: BTreeSet<(String, Crash)>,
     counts: [usize; 3],
+    /// How many of those had a mark of their own, not only a new combination.
+    turned_up: usize,
     /// Whether points are taken at all.
     armed: bool,
     /// A crash is under way: what a dying process does counts for nothing.
@@ -70,10 +75,12 @@ impl Points {
             |mark: &String, crash| self.is_taken(mark, crash) && !state.struck.contains(&(mark.clone(), crash));
         let crash = CRASHES.into_iter().find(|crash| marks.iter().any(|mark| is_new(mark, *crash)))?;
         let new: Vec<&str> = marks.iter().filter(|mark| is_new(mark, crash)).map(String::as_str).collect();
+        let only_combined = new.iter().all(|mark| mark.starts_with(COMBINED));
         let number = state.counts.iter().sum::<usize>() + 1;
         println!("{number}. {crash:?} {what}: {}", new.join(", "));
         state.struck.extend(marks.iter().map(|mark| (mark.clone(), crash)));
         state.counts[crash as usize] += 1;
+        state.turned_up += usize::from(!only_combined);
         state.dying = crash != Crash::Repeat;
         Some(Strike { crash, marks: marks.clone(), points: Arc::clone(self), is_done: false })
     }
@@ -105,6 +112,11 @@ impl Points {
     /// How many points were struck so far.
     pub fn struck(&self) -> usize {
         self.counts().iter().sum()
+    }
+
+    /// How many points were struck that were new in themselves. Batches combine what happens at a time without end.
+    pub fn turned_up(&self) -> usize {
+        self.state.lock().unwrap().turned_up
     }
 
     /// How many marks came by.
