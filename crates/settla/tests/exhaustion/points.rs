@@ -124,13 +124,14 @@ impl Points {
         self.state.lock().unwrap().seen.len()
     }
 
-    /// How many of all that came by and were to be taken were not struck, of how many. Some come by once, or only when
-    /// points are not taken.
-    pub fn left_out(&self) -> (usize, usize) {
+    /// What came by and was to be taken, and was not struck; and how much there is of all. Some come by once, or only
+    /// when points are not taken.
+    pub fn left_out(&self) -> (Vec<(String, Crash)>, usize) {
         let state = self.state.lock().unwrap();
         let all = state.seen.iter().flat_map(|mark| CRASHES.map(|crash| (mark.clone(), crash)));
         let taken: Vec<_> = all.filter(|(mark, crash)| self.is_taken(mark, *crash)).collect();
-        (taken.iter().filter(|pair| !state.struck.contains(pair)).count(), taken.len())
+        let count = taken.len();
+        (taken.into_iter().filter(|pair| !state.struck.contains(pair)).collect(), count)
     }
 
     /// Whether a mark of this kind, with this word, came by.
