@@ -4,59 +4,21 @@
 mod common;
 
 use common::Fixture;
+use common::instants::Instants;
+use common::persist::post_until_answered;
 use settla::local::{Amount, ApiClient, transfer_body};
 use std::collections::HashSet;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// A tenant's backend: it repeats a request with the same key until it has an answer.
-async fn post_until_answered(client: &ApiClient, path: &str, key: &str, body: &serde_json::Value) -> serde_json::Value {
-    let mut last = String::new();
-    for _ in 0..600 {
-        match client.post(path, key, body).await {
-            Ok(answer) if answer.status < 500 => {
-                return answer.success().unwrap_or_else(|failure| panic!("{path}: {failure}"));
-            }
-            Ok(answer) => last = answer.body.to_string(),
-            Err(failure) => last = failure.to_string(),
-        }
-        // The server is down: there is no event to wait for, only another try.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{path} was never answered: {last}");
-}
 
 /// Pays once; returns the transfer's id.
 async fn pay(client: ApiClient, n: usize) -> String {
     let amount = format!("{}.{:02}", 100 + n % 50, n % 100);
     let ask = serde_json::json!({ "source_currency": "GBP", "destination_currency": "NGN", "source_amount": amount });
-    let quote = post_until_answered(&client, "/v1/quotes", &format!("quote-{n}"), &ask).await;
+    let quote = post_until_answered(std::slice::from_ref(&client), "/v1/quotes", &format!("quote-{n}"), &ask).await;
     let body = transfer_body(quote["id"].as_str().unwrap(), &format!("kill-{n}"));
-    let transfer = post_until_answered(&client, "/v1/transfers", &format!("transfer-{n}"), &body).await;
+    let transfer =
+        post_until_answered(std::slice::from_ref(&client), "/v1/transfers", &format!("transfer-{n}"), &body).await;
     transfer["id"].as_str().unwrap().to_owned()
-}
-
-/// Milliseconds from a seed: the same run again with `SETTLA_SEED`.
-struct Instants(u64);
-
-impl Instants {
-    fn new() -> Self {
-        let seed = std::env::var("SETTLA_SEED")
-            .ok()
-            .and_then(|s| s.parse().ok())
-            .unwrap_or_else(|| Uuid::now_v7().as_u128() as u64);
-        println!("SETTLA_SEED={seed}");
-        Self(seed)
-    }
-
-    fn next_ms(&mut self, from: u64, to: u64) -> u64 {
-        // SplitMix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        from + (z ^ (z >> 31)) % (to - from)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@
 mod banner;
 mod home;
 mod parts;
+mod reach;
 mod seed;
 
 use crate::failure::Failure;
@@ -22,6 +23,7 @@ pub use home::Home;
 use home::TenantCredentials;
 pub(crate) use parts::{BLOCK_TIME, DEPTH};
 use parts::{Parts, Tuning};
+use reach::Reach;
 
 /// How long the sandbox may take to learn where its events go.
 const INTRODUCED_WITHIN: Duration = Duration::from_secs(60);
@@ -53,6 +55,8 @@ pub struct Args {
     /// Requests a minute that each seeded tenant may make, of every class, instead of what it has.
     #[arg(long, value_parser = per_minute())]
     requests_per_minute: Option<u32>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -104,7 +108,7 @@ async fn bring_up(home: &Home, args: &Args) -> Result<System, Failure> {
         every: Duration::from_secs(args.reconcile_every_s),
         grace_at_most: Duration::from_secs(args.reconcile_grace_s),
     };
-    let mut platform = platform::start(parts.platform(home, local(port), local(0), reconcile)?).await?;
+    let mut platform = platform::start(parts.platform(home, &args.reach, local(port), local(0), reconcile)?).await?;
     // Who is told that the system is ready gets the money at the bank and hears of it.
     tokio::time::timeout(INTRODUCED_WITHIN, platform.introduced()).await.map_err(|_| {
         Failure::new("the sandbox does not take our address for its events").try_next("see sandbox/sandbox.log")

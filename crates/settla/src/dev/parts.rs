@@ -1,6 +1,7 @@
 //! The processes around the platform: Postgres, the chain, the sandbox.
 
 use super::home::Home;
+use super::reach::Reach;
 use crate::failure::Failure;
 use crate::platform::{self, PlatformConfig, ProviderAt};
 use crate::sandbox;
@@ -61,15 +62,17 @@ impl Parts {
     pub fn platform(
         &self,
         home: &Home,
+        reach: &Reach,
         api: SocketAddr,
         metrics: SocketAddr,
         reconcile: ReconcileConfig,
     ) -> Result<PlatformConfig, Failure> {
+        reach.check()?;
         // Its name, and that among the sandbox's servers.
         let at = |name: &str, server: &str| -> Result<ProviderAt, Failure> {
             Ok(ProviderAt {
                 name: name.to_owned(),
-                url: self.sandbox_url(server),
+                url: reach.server(server, self.sandbox_url(server)),
                 key: home.sandbox_key(server)?.to_owned(),
                 webhook_secret: home.webhook_secret(server)?,
             })
@@ -83,7 +86,7 @@ impl Parts {
             api_key_hmac_secret: home.api_key_hmac_secret()?,
             master_key: Arc::new(home.master_key()?),
             signer: home.at("signer"),
-            rpc_urls: vec![self.anvil.url()],
+            rpc_urls: reach.nodes(self.anvil.url()),
             chain_id: CHAIN_ID,
             token: self.token,
             depth: DEPTH,

@@ -1,8 +1,11 @@
 //! A system of the test's own, and what tests ask of it.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod instants;
 pub mod metrics;
+pub mod persist;
 pub mod promtool;
+pub mod rest;
 pub mod search;
 
 use serde_json::Value;
@@ -32,6 +35,13 @@ impl Fixture {
         let system = System::start_with_env(program(), &folder.path().join("system"), options, env).await;
         let system = system.unwrap_or_else(|failure| panic!("{failure}"));
         Self { system, folder }
+    }
+
+    /// Ends the platform by SIGKILL and starts it on the same folder with other options. Everything around it lives on.
+    pub async fn start_again_with(&mut self, options: &[&str], env: &[(&str, &str)]) {
+        self.system.kill_platform().await.unwrap();
+        let system = System::start_with_env(program(), self.system.dir(), options, env).await;
+        self.system = system.unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// The check that reads everybody's books.
