@@ -61,6 +61,14 @@ pub enum Finding {
     },
     /// The bank paid the withdrawal.
     PaymentExecuted,
+    /// An attempt to start it was refused, or not made. That says nothing of other attempts: it counts only as long as
+    /// this is the last one, since whoever comes later may have started it.
+    NotStarted {
+        /// The reason, a stable code.
+        reason: String,
+        /// The attempt's number, as it was claimed.
+        attempt: i32,
+    },
     /// Definitely refused, and nothing left our hands.
     Refused {
         /// The reason, a stable code.

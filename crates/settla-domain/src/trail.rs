@@ -110,7 +110,8 @@ fn demanded(t: &Transfer, postings: &[Step]) -> Vec<Step> {
         let agreed = t.state == State::Refunded && progress.reviewed_from.is_none();
         let all = if progress.sale.is_some() { terms.bought } else { terms.sent };
         let nothing = Money::new(terms.sent.currency, 0);
-        let came = came_back(postings, progress.returned_payouts.len(), terms.sent);
+        let earlier = progress.returned_payouts.iter().filter(|leg| leg.return_tx.is_some()).count();
+        let came = came_back(postings, earlier, terms.sent);
         step(Code::Returned, Wallet, OffRamp, if agreed { all } else { came.unwrap_or(nothing) });
     }
     let disputed = paid.is_some() && (t.state != State::Completed || has(Code::Disputed));

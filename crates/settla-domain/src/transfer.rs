@@ -220,15 +220,20 @@ impl Sale {
     }
 }
 
-/// What a sale's payment says: letters and digits that every payment scheme takes, 34 characters.
+/// What a sale's payment says: 34 letters and digits, which fit a SEPA or SWIFT payment. A scheme that carries fewer (UK
+/// Faster Payments: 18) needs the buyer to be known otherwise.
 pub fn sale_reference(transfer: TransferId) -> String {
     format!("SB{}", transfer.0.simple())
 }
 
 /// The transfer whose sale a payment says it is for. Anybody can write that.
 pub fn sale_named_by(reference: &str) -> Option<TransferId> {
-    let hex = reference.strip_prefix("SB").filter(|hex| hex.len() == 32)?;
-    uuid::Uuid::try_parse(hex).ok().map(TransferId).filter(|id| sale_reference(*id) == reference)
+    // Banks change case.
+    let (prefix, hex) = reference.split_at_checked(2).filter(|(_, hex)| hex.len() == 32)?;
+    if !prefix.eq_ignore_ascii_case("SB") {
+        return None;
+    }
+    uuid::Uuid::try_parse(hex).ok().map(TransferId)
 }
 
 /// A transfer. Holds no personal data: the beneficiary is here only masked.

@@ -34,6 +34,8 @@ pub struct World {
     pub topups: HashMap<String, Topup>,
     /// Effects by tenant and id.
     pub effects: HashMap<(TenantNo, EffectId), EffectStatus>,
+    /// How often effects have been attempted.
+    pub attempts: HashMap<(TenantNo, EffectId), i32>,
     /// Bank entries that have been applied.
     pub bank_entries: HashSet<String>,
 }

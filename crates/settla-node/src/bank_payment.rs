@@ -1,7 +1,9 @@
 //! Withdrawals, paid by our bank.
 
 use crate::Node;
-use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
+use crate::provider::{
+    Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, not_started, refused,
+};
 use async_trait::async_trait;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
@@ -79,7 +81,7 @@ async fn start(node: &Node, claim: &Claim) -> Next {
         Started::Taken(state) => judge(state, claim.attempt),
         Started::Refused(reason) => {
             match refused(node, claim, ACCEPTANCE_DELAY_MS, node.bank.enquire(reference)).await {
-                Refusal::Final => Next::Found(Finding::Refused { reason }),
+                Refusal::Final => not_started(claim, &reason),
                 Refusal::Taken(state) => judge(state, claim.attempt),
                 Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
             }

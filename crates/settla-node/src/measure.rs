@@ -37,10 +37,11 @@ impl Measures {
         let elapsed_ms = since.map_or(0, |since| now().ms_since(since)).max(0);
         match finding {
             Finding::Delivered { .. } | Finding::PaidOut { .. } => self.succeeded(provider, step, 1, elapsed_ms),
-            Finding::Refused { reason } if reason == PROVIDER_OFF => {}
-            Finding::Refused { .. } | Finding::Returned { .. } | Finding::Unresolved { .. } => {
-                self.failed(provider, step)
-            }
+            Finding::NotStarted { reason, .. } if reason == PROVIDER_OFF => {}
+            Finding::NotStarted { .. }
+            | Finding::Refused { .. }
+            | Finding::Returned { .. }
+            | Finding::Unresolved { .. } => self.failed(provider, step),
             Finding::Accepted | Finding::Returning { .. } | Finding::Settled { .. } | Finding::PaymentExecuted => {}
         }
     }

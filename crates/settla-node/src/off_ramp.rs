@@ -1,6 +1,8 @@
 //! Off-ramp payouts.
 
-use crate::provider::{Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, refused};
+use crate::provider::{
+    Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, not_found, not_started, refused,
+};
 use crate::sightings::Sighted;
 use crate::{Node, sell_back};
 use async_trait::async_trait;
@@ -79,7 +81,7 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
     match ramp.start(&payout).await {
         Started::Taken(state) => judge(node, ramp, payout.id, &claim.effect, state, claim.attempt).await,
         Started::Refused(reason) => match refused(node, claim, acceptance_delay_ms, ramp.enquire(payout.id)).await {
-            Refusal::Final => Next::Found(Finding::Refused { reason }),
+            Refusal::Final => not_started(claim, &reason),
             Refusal::Taken(state) => judge(node, ramp, payout.id, &claim.effect, state, claim.attempt).await,
             Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
         },

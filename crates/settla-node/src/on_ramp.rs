@@ -2,7 +2,7 @@
 
 use crate::Node;
 use crate::provider::{
-    Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, is_on, not_found, refused,
+    Desk, Next, NotFound, Refusal, after_unknown, backoff_ms, begins, in_time, is_on, not_found, not_started, refused,
 };
 use crate::sightings::Sighted;
 use async_trait::async_trait;
@@ -24,7 +24,12 @@ impl Desk for OnRampDesk {
 
     async fn handle(&self, node: &Node, claim: &Claim) -> Next {
         let Effect::OnRamp { provider, source, expected } = &claim.effect else { return Next::Later(60_000) };
-        let Some(ramp) = node.on_ramps.get(provider) else {
+        let ramp = node.on_ramps.get(provider);
+        // Nobody has been asked anything yet, and nobody is in this attempt: the proof that it has failed.
+        if begins(claim) && (ramp.is_none() || !is_on(node, provider).await) {
+            return not_started(claim, PROVIDER_OFF);
+        }
+        let Some(ramp) = ramp else {
             tracing::error!(provider, "no such on-ramp is configured");
             return Next::Later(60_000);
         };
@@ -39,10 +44,6 @@ impl Desk for OnRampDesk {
             bank_account: node.bank.account().to_owned(),
         };
         if begins(claim) {
-            // Nobody has been asked anything yet: the proof that this one has failed.
-            if !is_on(node, provider).await {
-                return Next::Found(Finding::Refused { reason: PROVIDER_OFF.to_owned() });
-            }
             return start(node, ramp.as_ref(), &order, terms.acceptance_delay_ms, claim).await;
         }
         match ramp.enquire(claim.id.0).await {
@@ -72,7 +73,7 @@ async fn start(node: &Node, ramp: &dyn OnRamp, order: &Order, acceptance_delay_m
     match ramp.start(order).await {
         Started::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
         Started::Refused(reason) => match refused(node, claim, acceptance_delay_ms, ramp.enquire(order.id)).await {
-            Refusal::Final => Next::Found(Finding::Refused { reason }),
+            Refusal::Final => not_started(claim, &reason),
             Refusal::Taken(state) => judge(node, ramp, order.id, state, claim.attempt).await,
             Refusal::Unclear => Next::Later(backoff_ms(claim.attempt)),
         },

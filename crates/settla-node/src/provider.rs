@@ -132,6 +132,11 @@ pub(crate) fn begins(claim: &Claim) -> bool {
     claim.attempt == 1 && !claim.accepted
 }
 
+/// This attempt's start was refused, or not made.
+pub(crate) fn not_started(claim: &Claim, reason: &str) -> Next {
+    Next::Found(Finding::NotStarted { reason: reason.to_owned(), attempt: claim.attempt })
+}
+
 /// Whether a provider gets new orders. When that cannot be known now, it is as it was: what is switched off stays so in
 /// the quotes, and the next attempt asks again.
 pub(crate) async fn is_on(node: &Node, provider: &str) -> bool {

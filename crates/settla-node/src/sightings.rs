@@ -45,8 +45,18 @@ pub(crate) enum Sighted {
 #[derive(Default)]
 pub(crate) struct Sightings {
     // One lock a batch, so that the orders of one batch wait for one look and those of others do not.
-    batches: Mutex<HashMap<Uuid, Arc<Mutex<Look>>>>,
+    // Whoever names another one's batch as its own learns nothing about it, and spoils nothing.
+    batches: Mutex<HashMap<Named, Arc<Mutex<Look>>>>,
     terms: Mutex<HashMap<String, ProviderTerms>>,
+}
+
+/// What a batch is known by: who says so, which way the tokens went, its id.
+type Named = (String, Direction, Uuid);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Direction {
+    Delivery,
+    Return,
 }
 
 #[derive(Default)]
@@ -60,13 +70,15 @@ impl Sightings {
     /// An on-ramp's delivery: from its treasury to our wallet.
     pub async fn delivery(&self, node: &Node, ramp: &dyn OnRamp, id: Uuid) -> Sighted {
         let Ok(terms) = self.terms(ramp.name(), ramp.terms()).await else { return Sighted::NotYet };
-        self.sight(node, id, terms.treasury_address, ramp.delivery(id)).await
+        let named = (ramp.name().to_owned(), Direction::Delivery, id);
+        self.sight(node, named, terms.treasury_address, ramp.delivery(id)).await
     }
 
     /// An off-ramp's return: from its deposit address to our wallet.
     pub async fn returned(&self, node: &Node, ramp: &dyn OffRamp, id: Uuid) -> Sighted {
         let Ok(terms) = self.terms(ramp.name(), ramp.terms()).await else { return Sighted::NotYet };
-        self.sight(node, id, terms.deposit_address, ramp.returned(id)).await
+        let named = (ramp.name().to_owned(), Direction::Return, id);
+        self.sight(node, named, terms.deposit_address, ramp.returned(id)).await
     }
 
     /// A provider's terms, asked for once.
@@ -86,16 +98,17 @@ impl Sightings {
     async fn sight(
         &self,
         node: &Node,
-        id: Uuid,
+        named: Named,
         from: Option<settla_evm::Address>,
         manifest: impl Future<Output = Result<TokenBatch, RailError>>,
     ) -> Sighted {
+        let id = named.2;
         let look = {
             let mut batches = self.batches.lock().await;
             if batches.len() >= REMEMBERED_MAX {
                 batches.clear();
             }
-            Arc::clone(batches.entry(id).or_default())
+            Arc::clone(batches.entry(named).or_default())
         };
         let mut look = look.lock().await;
         if let Some(result) = &look.result {

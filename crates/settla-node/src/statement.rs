@@ -124,6 +124,5 @@ async fn credit(node: &Node, entry: &StatementEntry) -> Result<(), String> {
 async fn sale_owner(node: &Node, reference: &str) -> Result<Option<TenantNo>, String> {
     let Some(transfer) = sale_named_by(reference) else { return Ok(None) };
     let effect = EffectKind::SellBack.id_for(transfer.0);
-    let found = outbox::find(&node.store.worker, &[effect]).await.map_err(|e| e.to_string())?;
-    Ok(found.first().map(|place| place.tenant))
+    outbox::owner(&node.store.worker, effect).await.map_err(|e| e.to_string())
 }

@@ -139,6 +139,12 @@ pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), S
     Ok(())
 }
 
+/// Whose an effect is, whatever it says.
+pub async fn owner(worker: &PgPool, effect: EffectId) -> Result<Option<TenantNo>, StoreError> {
+    let row = sqlx::query("SELECT tenant FROM outbox WHERE id = $1").bind(effect.0).fetch_optional(worker).await?;
+    row.as_ref().map(tenant).transpose()
+}
+
 /// Where an effect belongs.
 #[derive(Debug, Clone)]
 pub struct Place {

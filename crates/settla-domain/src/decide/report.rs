@@ -21,6 +21,13 @@ use crate::world::{Change, World};
 /// off, or if an acceptance comes again.
 pub(super) fn finding(world: &World, report: &Report, now: Timestamp) -> Decision {
     let tenant = report.tenant;
+    if let Finding::NotStarted { reason, attempt } = &report.finding {
+        let key = (tenant, report.effect);
+        let is_last = world.attempts.get(&key) == Some(attempt)
+            && matches!(world.effects.get(&key), Some(EffectStatus::Untouched | EffectStatus::Started));
+        let refused = Report { finding: Finding::Refused { reason: reason.clone() }, ..report.clone() };
+        return if is_last { finding(world, &refused, now) } else { Decision::nothing() };
+    }
     let Some((kind, leg)) = EffectKind::of(report.subject, report.effect) else {
         return Decision::nothing();
     };

@@ -22,8 +22,9 @@ use crate::transfer::{
 use crate::world::{Change, World};
 use uuid::Uuid;
 
-/// A sale that would cost the platform more than this is not made: the tenant gets the stablecoin.
-const LOSS_BPS_MAX: i128 = 300;
+/// A sale that would cost the platform more than this is not made, and nor is one that would bring it more, since nobody
+/// gives that: the tenant gets the stablecoin.
+const RESULT_BPS_MAX: i128 = 300;
 /// An offer that is older than this is none.
 const OFFER_AGE_MS_MAX: i64 = 60_000;
 /// Reasons that lie with the beneficiary: another off-ramp would not pay either.
@@ -177,10 +178,13 @@ impl Step<'_> {
 /// The sale that an offer comes to, if it is one to take.
 fn agreed(transfer: &Transfer, offer: &SaleOffer, now: Timestamp) -> Option<Sale> {
     let (bought, source) = (transfer.terms.bought, transfer.terms.source);
-    let is_fresh = now.ms_since(offer.rate.as_of) <= OFFER_AGE_MS_MAX;
+    let age_ms = now.ms_since(offer.rate.as_of);
+    // As of a price: one from the future is as wrong as an old one.
+    let is_fresh = (-1_000..=OFFER_AGE_MS_MAX).contains(&age_ms);
     let proceeds = offer.rate.rate.convert(bought, source.currency, Rounding::Down).ok()?;
-    let is_enough = proceeds.minor * 10_000 >= source.minor * (10_000 - LOSS_BPS_MAX);
-    (is_fresh && is_enough && proceeds.minor > 0).then(|| Sale {
+    let bounds = source.minor * (10_000 - RESULT_BPS_MAX)..=source.minor * (10_000 + RESULT_BPS_MAX);
+    let is_sane = bounds.contains(&(proceeds.minor * 10_000));
+    (is_fresh && is_sane && proceeds.minor > 0).then(|| Sale {
         provider: offer.provider.clone(),
         rate: offer.rate.clone(),
         proceeds,
@@ -196,15 +200,19 @@ pub(super) fn paid(world: &World, tenant: TenantNo, id: Uuid, credit: &BankCredi
     let transfer = world.transfers.get(&(tenant, sale_named_by(&credit.reference)?))?;
     let sale = transfer.progress.sale.as_ref()?;
     let effect = EffectKind::SellBack.id_for(transfer.id.0);
-    let is_awaited = transfer.state == TransferState::Refunding
-        && matches!(world.effects.get(&(tenant, effect)), Some(EffectStatus::Started | EffectStatus::Accepted));
-    if !is_awaited || credit.amount != sale.proceeds {
+    let was_asked = match (transfer.state, world.effects.get(&(tenant, effect))) {
+        (TransferState::Refunding, Some(EffectStatus::Started | EffectStatus::Accepted)) => true,
+        // It came late, or after a wrong word of the buyer: what people wait for has happened.
+        (TransferState::UnderReview, Some(EffectStatus::Done)) => transfer.progress.return_tx.is_none(),
+        _ => false,
+    };
+    if !was_asked || credit.amount != sale.proceeds {
         return None;
     }
-    let mut changes = vec![
-        Change::BankEntryApplied(credit.entry_id.clone()),
-        Change::EffectMoved(tenant, effect, EffectStatus::Done),
-    ];
+    let mut changes = vec![Change::BankEntryApplied(credit.entry_id.clone())];
+    if transfer.state == TransferState::Refunding {
+        changes.push(Change::EffectMoved(tenant, effect, EffectStatus::Done));
+    }
     changes.extend(postings(transfer, credit.amount).into_postings().into_iter().map(Change::Posted));
     let usage = usage_after_end(world, transfer);
     changes.push(Change::UsageChanged(tenant, transfer.terms.debit.currency, usage));

@@ -1,6 +1,7 @@
 //! Putting what waits into batches.
 
 use super::{RoundError, SettlementConfig, SettlementDesk, manifest};
+use futures_util::future::join_all;
 use settla_domain::decide::Answer;
 use settla_domain::effect::Effect;
 use settla_domain::finding::{Finding, PROVIDER_OFF};
@@ -15,7 +16,7 @@ const MEMBERS_MAX: i64 = 1_000;
 /// Most effects looked at before any is taken.
 const LOOKED_AT_MAX: i64 = 2 * MEMBERS_MAX;
 /// A member that nobody else can take is looked at again after this.
-const TURNED_AWAY_MS: i64 = 5_000;
+const TURNED_AWAY_MS: i64 = 10_000;
 /// A member whose batches keep failing goes to people after this many.
 const BATCHES_MAX: i32 = 3;
 
@@ -82,16 +83,21 @@ impl SettlementDesk {
         let gathering = settlement::gather(&self.node.store.worker, waiting, MEMBERS_MAX).await?;
         let claims = gathering.claims.clone();
         gathering.commit().await?;
-        for claim in &claims {
-            let finding = Finding::Refused { reason: PROVIDER_OFF.to_owned() };
-            match self.node.report(claim.tenant, claim.subject, claim.id, finding).await {
-                Ok(Answer::Nothing | Answer::Contradicts) => {
-                    outbox::postpone(&self.node.store.worker, &[(claim, TURNED_AWAY_MS)]).await?;
-                }
+        // All at once, so that they share the runner's batches.
+        let tell = |claim: &Claim| {
+            let finding = Finding::NotStarted { reason: PROVIDER_OFF.to_owned(), attempt: claim.attempt };
+            self.node.report(claim.tenant, claim.subject, claim.id, finding)
+        };
+        let told = join_all(claims.iter().map(tell)).await;
+        let mut waiting = Vec::new();
+        for (claim, told) in claims.iter().zip(told) {
+            match told {
+                Ok(Answer::Nothing | Answer::Contradicts) => waiting.push((claim, TURNED_AWAY_MS)),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, effect = %claim.id, "a finding was not taken"),
             }
         }
+        outbox::postpone(&self.node.store.worker, &waiting).await?;
         Ok(())
     }
 }

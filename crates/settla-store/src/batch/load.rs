@@ -234,7 +234,9 @@ async fn effects(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), St
             "cancelled" => EffectStatus::Cancelled,
             _ => return Err(StoreError::Corrupt("status")),
         };
-        loaded.world.effects.insert((tenant(&row)?, EffectId(row.try_get("id")?)), status);
+        let key = (tenant(&row)?, EffectId(row.try_get("id")?));
+        loaded.world.attempts.insert(key, attempts);
+        loaded.world.effects.insert(key, status);
     }
     Ok(())
 }

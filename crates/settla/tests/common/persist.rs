@@ -31,3 +31,17 @@ pub async fn post_until_answered(
     let answer = ask_until_answered(clients, path, key, body).await;
     answer.success().unwrap_or_else(|failure| panic!("{path}: {failure}"))
 }
+
+/// Reads until it is answered with success.
+pub async fn get_until_answered(client: &ApiClient, path: &str) -> serde_json::Value {
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        match client.get(path).await {
+            Ok(answer) if answer.status == 200 => return answer.body,
+            Ok(answer) => last = answer.body.to_string(),
+            Err(failure) => last = failure.to_string(),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{path} was never answered: {last}");
+}

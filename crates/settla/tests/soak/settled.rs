@@ -1,6 +1,7 @@
 //! What must hold once nothing is broken any more.
 
 use crate::common::Fixture;
+use crate::common::persist::get_until_answered;
 use crate::common::rest::at_rest;
 use crate::load::Paid;
 use settla::local::ApiClient;
@@ -45,7 +46,7 @@ pub async fn settled(fixture: &Fixture, paid: Vec<Paid>) {
 async fn transfers(client: &ApiClient) -> HashMap<String, String> {
     let (mut states, mut cursor) = (HashMap::new(), String::new());
     loop {
-        let page = client.get(&format!("/v1/transfers?limit=200{cursor}")).await.unwrap().success().unwrap();
+        let page = get_until_answered(client, &format!("/v1/transfers?limit=200{cursor}")).await;
         for transfer in page["data"].as_array().unwrap() {
             let text = |field: &str| transfer[field].as_str().unwrap().to_owned();
             assert!(states.insert(text("id"), text("state")).is_none(), "{} is listed twice", text("id"));

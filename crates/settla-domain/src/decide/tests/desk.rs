@@ -166,6 +166,7 @@ impl Desk {
 
     /// What the store does when a worker takes an effect.
     pub fn claim(&mut self, tenant: TenantNo, effect: EffectId) {
+        *self.world.attempts.entry((tenant, effect)).or_default() += 1;
         if self.world.effects.get(&(tenant, effect)) == Some(&EffectStatus::Untouched) {
             self.world.apply(&[Change::EffectMoved(tenant, effect, EffectStatus::Started)]).unwrap();
         }

@@ -9,7 +9,7 @@ use crate::account::AccountKind::{Bank, Exchange, OffRamp as AtOffRamp, Wallet};
 use crate::decide::{Answer, Command, Report};
 use crate::effect::Effect;
 use crate::effect::EffectKind::{self, OffRamp, OnRamp, SellBack, Settle};
-use crate::finding::Finding;
+use crate::finding::{Finding, PROVIDER_OFF};
 use crate::money::{Currency, Money};
 use crate::quote::Fallbacks;
 use crate::review::{Decided, Decision};
@@ -183,6 +183,9 @@ fn a_sale_that_costs_too_much_or_is_offered_by_nobody_is_not_made() {
     assert_eq!(desk.state(&transfer), TransferState::Refunded);
     assert_eq!(desk.parts(A, Currency::USDC), (transfer.terms.bought.minor, 0, 0));
     assert_eq!(nobody_pays(971).0.state(&transfer), TransferState::Refunding);
+    // Nobody gives more than it is worth: whoever says so does not mean it.
+    assert_eq!(nobody_pays(1_029).0.state(&transfer), TransferState::Refunding);
+    assert_eq!(nobody_pays(1_031).0.state(&transfer), TransferState::Refunded);
     // An offer from a while ago is none.
     let (mut desk, transfer) = self::desk();
     desk.on_leg(&transfer, OnRamp, 0, delivered(transfer.terms.bought));
@@ -225,6 +228,67 @@ fn a_buyer_who_gives_the_tokens_back_leaves_the_tenant_with_them() {
     assert_eq!(desk.parts(A, Currency::USDC), (transfer.terms.bought.minor, 0, 0));
     let proceeds = desk.now_of(&transfer).progress.sale.clone().unwrap().proceeds;
     assert_eq!(desk.answer(&transfer, SellBack, 0, paid(proceeds)), Answer::Contradicts);
+}
+
+/// What people wait for may still happen: late, or after a wrong word of the buyer.
+#[test]
+fn the_proceeds_of_a_sale_under_review_end_it() {
+    for stuck in [unresolved(), paid(gbp(1))] {
+        let (mut desk, transfer) = nobody_pays(990);
+        desk.on_leg(&transfer, Settle, 2, settled());
+        desk.on_leg(&transfer, SellBack, 0, stuck);
+        assert_eq!(desk.state(&transfer), TransferState::UnderReview);
+        let proceeds = desk.now_of(&transfer).progress.sale.clone().unwrap().proceeds;
+        let reference = sale_reference(transfer.id).to_ascii_uppercase();
+        desk.bank_credit("late", &reference, proceeds);
+        assert_eq!((desk.state(&transfer), desk.parts(A, Currency::GBP)), (TransferState::Refunded, (FUNDS, 0, 0)));
+    }
+    // Not when the tokens have come back instead.
+    let (mut desk, transfer) = nobody_pays(990);
+    desk.on_leg(&transfer, Settle, 2, settled());
+    let odd = Money::new(Currency::USDC, transfer.terms.bought.minor - 1);
+    desk.on_leg(&transfer, SellBack, 0, returned(odd));
+    let proceeds = desk.now_of(&transfer).progress.sale.clone().unwrap().proceeds;
+    desk.bank_credit("odd", &sale_reference(transfer.id), proceeds);
+    assert_eq!(desk.state(&transfer), TransferState::UnderReview);
+}
+
+/// A worker that was held up comes back with the refusal of its own attempt, or with that it made none, when somebody
+/// else has started it since.
+#[test]
+fn trap_08_a_refusal_of_an_earlier_attempt_is_no_proof() {
+    for (accepted, reason) in [(false, "declined"), (true, "declined"), (false, PROVIDER_OFF), (true, PROVIDER_OFF)] {
+        let (mut desk, transfer) = desk();
+        let effect = OnRamp.id_for(transfer.id.0);
+        let not_started = |attempt| Finding::NotStarted { reason: reason.into(), attempt };
+        desk.claim(A, effect);
+        desk.claim(A, effect);
+        assert_eq!(desk.answer(&transfer, OnRamp, 0, not_started(1)), Answer::Nothing);
+        if accepted {
+            desk.on_leg(&transfer, OnRamp, 0, Finding::Accepted);
+            assert_eq!(desk.answer(&transfer, OnRamp, 0, not_started(2)), Answer::Nothing, "it was taken since");
+        } else {
+            assert_eq!(desk.on_leg(&transfer, OnRamp, 0, not_started(2)).len(), 1, "the last attempt's is one");
+        }
+    }
+}
+
+/// The tokens are ours still: another off-ramp gets them at once, and if there is none they wait for this one.
+#[test]
+fn an_off_ramp_that_is_switched_off_gets_no_tokens() {
+    let (mut desk, transfer) = desk();
+    desk.on_leg(&transfer, OnRamp, 0, delivered(transfer.terms.bought));
+    let off = |desk: &mut Desk, leg| {
+        let effect = Settle.id_on_leg(transfer.id.0, leg);
+        desk.world.attempts.insert((A, effect), 0);
+        desk.answer(&transfer, Settle, leg, Finding::NotStarted { reason: PROVIDER_OFF.into(), attempt: 0 })
+    };
+    assert_eq!(off(&mut desk, 0), Answer::Applied);
+    assert_eq!(off(&mut desk, 1), Answer::Nothing);
+    assert_eq!(desk.state(&transfer), TransferState::Settling);
+    desk.on_leg(&transfer, Settle, 1, settled());
+    desk.on_leg(&transfer, OffRamp, 1, paid(transfer.terms.destination));
+    assert_eq!(desk.state(&transfer), TransferState::Completed);
 }
 
 /// Wherever a sale gets stuck, people can have it tried again under the same effect, or give the tokens to the tenant.

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::id::EffectId;
 use crate::tenant::TenantNo;
 use crate::topup::BankCredit;
-use crate::transfer::{Progress, Transfer, TransferState, sale_reference};
+use crate::transfer::{Progress, Transfer, TransferState, sale_named_by};
 use crate::withdrawal::WithdrawalState;
 use crate::world::Change;
 
@@ -91,11 +91,14 @@ impl Desk {
     pub fn awaited(&self, credit: &BankCredit) -> Option<&Transfer> {
         self.world.transfers.values().find(|t| {
             let sale = t.progress.sale.as_ref().filter(|sale| sale.settlement_tx.is_some());
-            let started = self.world.effects.get(&(t.tenant, EffectKind::SellBack.id_for(t.id.0)));
-            t.state == TransferState::Refunding
-                && started.is_some_and(|s| matches!(s, EffectStatus::Started | EffectStatus::Accepted))
+            let status = self.world.effects.get(&(t.tenant, EffectKind::SellBack.id_for(t.id.0)));
+            let is_asked = status.is_some_and(|s| matches!(s, EffectStatus::Started | EffectStatus::Accepted));
+            let is_reviewed = t.state == TransferState::UnderReview
+                && status == Some(&EffectStatus::Done)
+                && t.progress.return_tx.is_none();
+            (t.state == TransferState::Refunding && is_asked || is_reviewed)
                 && sale.is_some_and(|sale| sale.proceeds == credit.amount)
-                && credit.reference == sale_reference(t.id)
+                && sale_named_by(&credit.reference) == Some(t.id)
         })
     }
 
@@ -138,7 +141,9 @@ impl Desk {
     fn check_advanced(&self, command: &Command, after: &Transfer) {
         let before = self.now_of(after);
         assert!(!before.state.is_terminal(), "{before:?} had ended");
-        let by_people = matches!(command, Command::Decide(_));
+        // And the money that they wait for.
+        let by_people = matches!(command, Command::Decide(_))
+            || matches!(command, Command::BankCredit { .. } if before.state == TransferState::UnderReview);
         assert_eq!(before.state == TransferState::UnderReview, by_people, "people end a review, and nothing else");
         let moved = u32::from(before.state != after.state);
         assert_eq!((after.version, after.updated_at), (before.version + moved, self.now));

@@ -43,6 +43,7 @@ fn findings_that_do_not_belong_to_the_leg_change_nothing() {
     let (mut desk, transfer) = desk();
     let may_move = |kind: EffectKind, finding: &Finding| match finding {
         Finding::Refused { .. } | Finding::Unresolved { .. } => true,
+        Finding::NotStarted { .. } => unreachable!("of an attempt, not of an effect"),
         Finding::Accepted => kind != Settle,
         Finding::Delivered { .. } => kind == OnRamp,
         Finding::Settled { .. } => kind == Settle,

@@ -232,7 +232,7 @@ impl Ground {
 
     /// Rounds with a block after each until the transfer's tokens are at an off-ramp.
     pub async fn until_settled(&mut self, transfer: &Transfer) {
-        for _ in 0..100 {
+        for _ in 0..300 {
             if self.state(transfer).await == TransferState::OffRamping {
                 return;
             }
