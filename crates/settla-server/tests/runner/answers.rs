@@ -13,7 +13,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::TransferState;
 use settla_server::runner::{Decided, Envelope, Runner, RunnerError};
 use settla_store::batch::SealedParties;
-use settla_store::{books, read};
+use settla_store::{books, outbox, read};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -207,6 +207,26 @@ async fn sixty_four_duplicates_are_one_transfer() {
     assert_eq!(answers.iter().filter(|(_, replayed)| !replayed).count(), 1);
     assert!(answers.iter().all(|(answer, _)| *answer == answers[0].0));
     assert_eq!(number(&ground.store, "SELECT count(*) FROM transfers").await, 1);
+    assert_books(&ground.store).await;
+}
+
+/// A worker that was held up longer than its lease comes back with what became of its own attempt.
+#[tokio::test]
+async fn a_refusal_counts_only_for_the_last_attempt() {
+    let ground = Ground::new().await;
+    let tenant = ground.funded("acme", 1_000_000).await;
+    let transfer = ground.transfer(tenant, 10_000).await;
+    let effect = EffectKind::OnRamp.id_for(transfer.id.0);
+    for attempt in 1..=2 {
+        let claims = outbox::claim(&ground.store.worker, EffectKind::OnRamp, 1, 0).await.unwrap();
+        assert_eq!(claims[0].attempt, attempt);
+    }
+    let say = |attempt| {
+        let finding = Finding::NotStarted { reason: "provider_off".to_owned(), attempt };
+        Command::Report(Report { tenant, subject: transfer.id.0, effect, finding })
+    };
+    assert_eq!(ground.answer(tenant, say(1)).await, Answer::Nothing);
+    assert_eq!(ground.answer(tenant, say(2)).await, Answer::Applied);
     assert_books(&ground.store).await;
 }
 
