@@ -2,6 +2,9 @@
 //! late cannot reschedule what another one has since taken.
 //!
 //! Findings need no fence: they are facts, and the engine applies each once.
+//!
+//! The table is partitioned by id. A join goes to the one partition of each id; `= ANY ($1)` in a prepared statement
+//! would go to all of them.
 
 use crate::StoreError;
 use crate::row::{at, json, maybe_at, tenant, tenant_i32};
@@ -157,7 +160,9 @@ pub struct Place {
 /// Where effects belong. Those that are not there are left out.
 pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
-    let rows = sqlx::query("SELECT id, tenant, subject, payload, first_attempt_at FROM outbox WHERE id = ANY ($1)")
+    let rows = sqlx::query(
+        "SELECT o.id, o.tenant, o.subject, o.payload, o.first_attempt_at FROM unnest($1::uuid[]) k (id) JOIN outbox o ON o.id = k.id",
+    )
         .bind(ids)
         .fetch_all(worker)
         .await?;
@@ -178,7 +183,8 @@ pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, S
 pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
     sqlx::query(
-        "UPDATE outbox SET next_at = now() WHERE id = ANY ($1) AND status = 'accepted' AND lease_until IS NULL",
+        "UPDATE outbox o SET next_at = now() FROM unnest($1::uuid[]) k (id)
+         WHERE o.id = k.id AND o.status = 'accepted' AND o.lease_until IS NULL",
     )
     .bind(ids)
     .execute(worker)

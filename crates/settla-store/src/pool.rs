@@ -2,7 +2,7 @@
 //! `SET ROLE` cannot widen what a query sees. A connection that did not take it on is not used: a pooler in
 //! between that drops start-up options would otherwise leave us with all that the login user may do.
 
-use crate::StoreError;
+use crate::{StoreError, data};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::str::FromStr;
@@ -50,7 +50,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Brings the schema up to date, then opens the pools. Any number of processes may do so at once.
+    /// Brings the schema up to date and makes the next months' partitions, then opens the pools. Any number of processes may do so at once.
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(&config.url)?;
         migrate(&options).await?;
@@ -67,13 +67,18 @@ impl Store {
                 .after_connect(move |connection, _| Box::pin(has_role(connection, role)))
                 .connect_lazy_with(as_role(&options, role))
         };
-        Ok(Self {
+        let store = Self {
             runner: pool(RUNNER, 4),
             app: pool("settla_app", config.app_connections),
             worker: pool("settla_worker", config.worker_connections),
             operator: pool("settla_operator", 2),
             auditor: pool("settla_auditor", 2),
-        })
+        };
+        // Those of the next months are there but after a long rest; a worker goes on trying and tells.
+        if let Err(error) = data::make_partitions(&store.worker).await {
+            tracing::warn!(%error, "partitions cannot be made now");
+        }
+        Ok(store)
     }
 
     /// Whether the database answers.

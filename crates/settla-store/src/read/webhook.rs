@@ -249,7 +249,7 @@ pub async fn deliveries(
         "SELECT d.id, d.endpoint, d.event_id, e.kind, d.status, d.next_at, d.created_at,
              (SELECT coalesce(jsonb_agg(jsonb_build_object('at_us', (extract(epoch FROM a.at) * 1000000)::bigint, 'status', a.status, 'error', a.error, 'latency_ms', a.latency_ms) ORDER BY a.attempt), '[]')
               FROM webhook_attempts a WHERE a.tenant = d.tenant AND a.delivery = d.id) AS attempts
-         FROM webhook_deliveries d JOIN events e ON e.tenant = d.tenant AND e.sequence = d.event_sequence
+         FROM webhook_deliveries d JOIN events e ON e.id = d.event_id AND e.tenant = d.tenant AND e.sequence = d.event_sequence
          WHERE d.tenant = $1 AND ($2::uuid IS NULL OR d.id < $2) ORDER BY d.id DESC LIMIT $3",
     )
     .bind(tenant_i32(tenant))
