@@ -192,11 +192,15 @@ pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// How many open effects there are by kind, and the age in seconds of the oldest.
+/// How many open effects there are by kind, and the age in seconds of the oldest. **Costs** a walk along the indexes of
+/// what is open and of open batches; done and cancelled ones, however many, are not looked at.
 pub async fn backlog(worker: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT kind, count(*) AS open, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
-         FROM outbox WHERE status NOT IN ('done', 'cancelled') GROUP BY kind",
+         FROM (SELECT kind, created_at FROM outbox WHERE status IN ('ready', 'accepted')
+               UNION ALL SELECT b.kind, b.created_at FROM settlements s JOIN settlement_members m ON m.batch = s.batch
+                   JOIN outbox b ON b.id = m.effect
+               WHERE s.status NOT IN ('done', 'failed') AND NOT m.released AND b.status = 'batched') o GROUP BY kind",
     )
     .fetch_all(worker)
     .await?;

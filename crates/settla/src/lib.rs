@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod books;
+pub mod data;
 pub mod demo;
 pub mod dev;
 pub mod doctor;

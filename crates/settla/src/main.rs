@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, books, demo, dev, doctor, operator, outbox, review, route, sandbox, ui};
+use settla::{bench, books, data, demo, dev, doctor, operator, outbox, review, route, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -37,6 +37,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Providers and corridors: how they did lately, switch them on and off.
     Route(route::Args),
+    /// Months of the tables that grow without bound: list them, take one out.
+    Data(data::Args),
     /// Run the simulated bank, providers and price feed (started by `settla dev`).
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
             Command::Review(args) => review::run(args).await,
             Command::Outbox(args) => outbox::run(args).await,
             Command::Route(args) => route::run(args).await,
+            Command::Data(args) => data::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
         }
     });
