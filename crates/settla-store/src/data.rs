@@ -6,7 +6,7 @@ use crate::StoreError;
 use crate::operator::audit;
 use settla_domain::tenant::TenantNo;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 /// Tables in monthly partitions.
@@ -20,7 +20,7 @@ const CLOCKS_APART_MS: u64 = 24 * 3_600 * 1_000;
 /// is left out; [`ahead`] tells.
 ///
 /// **Costs** a look at the catalogue when all are there. Any number of processes may do so at once.
-pub async fn make_partitions(worker: &PgPool) -> Result<(), StoreError> {
+pub async fn make_partitions(worker: impl PgExecutor<'_>) -> Result<(), StoreError> {
     sqlx::query("SELECT make_partitions()").execute(worker).await?;
     Ok(())
 }

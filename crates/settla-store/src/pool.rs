@@ -9,8 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const RUNNER: &str = "settla_runner";
+const WORKER: &str = "settla_worker";
 /// Roles whose statements are all look-ups by keys, of as many rows as they name.
-const BY_KEY: [&str; 2] = [RUNNER, "settla_worker"];
+const BY_KEY: [&str; 2] = [RUNNER, WORKER];
 /// A prepared statement's plan is kept. One that was made when a table was empty reads all of it for ever; for these
 /// roles no plan but index look-ups in a nested loop is ever right, however many rows there are.
 const PLANS_BY_KEY: [(&str, &str); 4] =
@@ -58,6 +59,13 @@ impl Store {
         let mut first = as_role(&options, RUNNER).connect().await?;
         has_role(&mut first, RUNNER).await?;
         first.close().await?;
+        let mut worker = as_role(&options, WORKER).connect().await?;
+        has_role(&mut worker, WORKER).await?;
+        // Those of the next months are there but after a long rest; a worker goes on trying and tells.
+        if let Err(error) = data::make_partitions(&mut worker).await {
+            tracing::warn!(%error, "partitions cannot be made now");
+        }
+        worker.close().await?;
         let pool = |role: &'static str, connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
@@ -67,18 +75,13 @@ impl Store {
                 .after_connect(move |connection, _| Box::pin(has_role(connection, role)))
                 .connect_lazy_with(as_role(&options, role))
         };
-        let store = Self {
+        Ok(Self {
             runner: pool(RUNNER, 4),
             app: pool("settla_app", config.app_connections),
-            worker: pool("settla_worker", config.worker_connections),
+            worker: pool(WORKER, config.worker_connections),
             operator: pool("settla_operator", 2),
             auditor: pool("settla_auditor", 2),
-        };
-        // Those of the next months are there but after a long rest; a worker goes on trying and tells.
-        if let Err(error) = data::make_partitions(&store.worker).await {
-            tracing::warn!(%error, "partitions cannot be made now");
-        }
-        Ok(store)
+        })
     }
 
     /// Whether the database answers.
