@@ -31,6 +31,10 @@ pub(crate) const WEBHOOK_ATTEMPTS: &str = "settla_webhook_attempts_total";
 pub(crate) const DELIVERED: &str = "delivered";
 /// See [`WEBHOOK_ATTEMPTS`].
 pub(crate) const NOT_DELIVERED: &str = "not_delivered";
+/// When old rows had been swept and partitions looked after last, Unix seconds.
+pub(crate) const DATA_TENDED: &str = "settla_data_tended_timestamp_seconds";
+/// Rows swept because they need not be kept any more, by `table`.
+pub(crate) const SWEPT_ROWS: &str = "settla_swept_rows_total";
 
 /// Sets what has not been counted yet to zero.
 pub(crate) fn start() {

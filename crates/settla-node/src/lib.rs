@@ -8,6 +8,7 @@ mod bank_payment;
 mod counters;
 mod expiry;
 mod gauges;
+mod growth;
 mod inbox;
 mod measure;
 mod off_ramp;
@@ -166,6 +167,7 @@ impl Node {
         workers.spawn(measure::run(Arc::clone(&self), stop.clone()));
         workers.spawn(reconcile::run(Arc::clone(&self), stop.clone()));
         workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(growth::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
             // A worker ends only when told to; anything else must be seen, not survived in silence.
             let told = *stop.borrow();

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod books;
+pub mod data;
 mod error;
 pub mod inbox;
 pub mod operator;

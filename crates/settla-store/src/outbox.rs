@@ -2,6 +2,10 @@
 //! late cannot reschedule what another one has since taken.
 //!
 //! Findings need no fence: they are facts, and the engine applies each once.
+//!
+//! The table is partitioned by id. A join goes to the one partition of each id; `= ANY ($1)` in a prepared statement
+//! would go to all of them. A status beside ids is asked for in a CASE: as a condition of its own it would have a plan
+//! that was made for a small table read all that is open in every month.
 
 use crate::StoreError;
 use crate::row::{at, json, maybe_at, tenant, tenant_i32};
@@ -128,7 +132,7 @@ pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), S
     sqlx::query(
         "UPDATE outbox o SET lease_until = NULL, next_at = now() + k.delay_ms * interval '1 millisecond'
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::int[]) k (id, epoch, delay_ms, tenant)
-         WHERE o.id = k.id AND o.tenant = k.tenant AND o.epoch = k.epoch AND o.status IN ('ready', 'accepted')",
+         WHERE o.id = k.id AND o.tenant = k.tenant AND CASE WHEN o.status IN ('ready', 'accepted') THEN o.epoch = k.epoch END",
     )
     .bind(claims.iter().map(|(c, _)| c.id.0).collect::<Vec<_>>())
     .bind(claims.iter().map(|(c, _)| c.epoch).collect::<Vec<_>>())
@@ -163,7 +167,9 @@ pub struct Place {
 /// Where effects belong. Those that are not there are left out.
 pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
-    let rows = sqlx::query("SELECT id, tenant, subject, payload, first_attempt_at FROM outbox WHERE id = ANY ($1)")
+    let rows = sqlx::query(
+        "SELECT o.id, o.tenant, o.subject, o.payload, o.first_attempt_at FROM unnest($1::uuid[]) k (id) JOIN outbox o ON o.id = k.id",
+    )
         .bind(ids)
         .fetch_all(worker)
         .await?;
@@ -184,7 +190,8 @@ pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, S
 pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
     sqlx::query(
-        "UPDATE outbox SET next_at = now() WHERE id = ANY ($1) AND status = 'accepted' AND lease_until IS NULL",
+        "UPDATE outbox o SET next_at = now() FROM unnest($1::uuid[]) k (id)
+         WHERE o.id = k.id AND CASE o.status WHEN 'accepted' THEN o.lease_until IS NULL END",
     )
     .bind(ids)
     .execute(worker)
@@ -192,11 +199,15 @@ pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// How many open effects there are by kind, and the age in seconds of the oldest.
+/// How many open effects there are by kind, and the age in seconds of the oldest. **Costs** a walk along the indexes of
+/// what is open and of open batches; done and cancelled ones, however many, are not looked at.
 pub async fn backlog(worker: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT kind, count(*) AS open, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
-         FROM outbox WHERE status NOT IN ('done', 'cancelled') GROUP BY kind",
+         FROM (SELECT kind, created_at FROM outbox WHERE status IN ('ready', 'accepted')
+               UNION ALL SELECT b.kind, b.created_at FROM settlements s JOIN settlement_members m ON m.batch = s.batch
+                   JOIN outbox b ON b.id = m.effect
+               WHERE s.status NOT IN ('done', 'failed') AND NOT m.released AND b.status = 'batched') o GROUP BY kind",
     )
     .fetch_all(worker)
     .await?;

@@ -2,15 +2,16 @@
 //! `SET ROLE` cannot widen what a query sees. A connection that did not take it on is not used: a pooler in
 //! between that drops start-up options would otherwise leave us with all that the login user may do.
 
-use crate::StoreError;
+use crate::{StoreError, data};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::str::FromStr;
 use std::time::Duration;
 
 const RUNNER: &str = "settla_runner";
+const WORKER: &str = "settla_worker";
 /// Roles whose statements are all look-ups by keys, of as many rows as they name.
-const BY_KEY: [&str; 2] = [RUNNER, "settla_worker"];
+const BY_KEY: [&str; 2] = [RUNNER, WORKER];
 /// A prepared statement's plan is kept. One that was made when a table was empty reads all of it for ever; for these
 /// roles no plan but index look-ups in a nested loop is ever right, however many rows there are.
 const PLANS_BY_KEY: [(&str, &str); 4] =
@@ -52,7 +53,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Brings the schema up to date, then opens the pools. Any number of processes may do so at once.
+    /// Brings the schema up to date and makes the next months' partitions, then opens the pools. Any number of processes may do so at once.
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(&config.url)?;
         migrate(&options).await?;
@@ -60,6 +61,13 @@ impl Store {
         let mut first = as_role(&options, RUNNER).connect().await?;
         has_role(&mut first, RUNNER).await?;
         first.close().await?;
+        let mut worker = as_role(&options, WORKER).connect().await?;
+        has_role(&mut worker, WORKER).await?;
+        // Those of the next months are there but after a long rest; a worker goes on trying and tells.
+        if let Err(error) = data::make_partitions(&mut worker).await {
+            tracing::warn!(%error, "partitions cannot be made now");
+        }
+        worker.close().await?;
         let pool = |role: &'static str, connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
@@ -72,7 +80,7 @@ impl Store {
         Ok(Self {
             runner: pool(RUNNER, 4),
             app: pool("settla_app", config.app_connections),
-            worker: pool("settla_worker", config.worker_connections),
+            worker: pool(WORKER, config.worker_connections),
             operator: pool("settla_operator", 2),
             // One for gauges, one for a round of reconciliation, one for whoever asks besides.
             auditor: pool("settla_auditor", 3),

@@ -41,7 +41,9 @@ pub(crate) async fn unreadable(worker: &mut PgConnection, effects: &[Uuid]) -> R
         return Ok(());
     }
     tracing::error!(?effects, "effects cannot be read and are set aside");
-    sqlx::query("UPDATE outbox SET set_aside = $2, lease_until = NULL, next_at = 'infinity' WHERE id = ANY ($1)")
+    sqlx::query(
+        "UPDATE outbox o SET set_aside = $2, lease_until = NULL, next_at = 'infinity' FROM unnest($1::uuid[]) k (id) WHERE o.id = k.id",
+    )
         .bind(effects)
         .bind(UNREADABLE)
         .execute(worker)

@@ -95,7 +95,7 @@ pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec
              FROM due, webhook_endpoints p WHERE d.id = due.id AND p.tenant = d.tenant AND p.id = d.endpoint
              RETURNING d.*, p.url, p.secret_sealed, CASE WHEN p.old_secret_until > now() THEN p.old_secret_sealed END AS old_secret_sealed)
          SELECT t.id, t.tenant, t.endpoint, t.event_id, t.event_sequence, t.test_at, t.attempts, t.url, t.secret_sealed, t.old_secret_sealed, e.kind, e.data, e.at
-         FROM taken t LEFT JOIN events e ON e.tenant = t.tenant AND e.sequence = t.event_sequence
+         FROM taken t LEFT JOIN events e ON e.id = t.event_id AND e.tenant = t.tenant AND e.sequence = t.event_sequence
          WHERE t.status = 'pending'",
     )
     .bind(places.free)

@@ -4,6 +4,7 @@
 //! commands do.
 
 pub mod bench;
+pub mod data;
 pub mod demo;
 pub mod dev;
 pub mod doctor;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, demo, dev, doctor, ledger, operator, outbox, reconcile, review, route, sandbox, ui};
+use settla::{bench, data, demo, dev, doctor, ledger, operator, outbox, reconcile, review, route, sandbox, ui};
 use std::process::ExitCode;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
@@ -39,6 +39,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Providers and corridors: how they did lately, switch them on and off.
     Route(route::Args),
+    /// Months of the tables that grow without bound: list them, take one out.
+    Data(data::Args),
     /// Run the simulated bank, providers and price feed (started by `settla dev`).
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
             Command::Review(args) => review::run(args).await,
             Command::Outbox(args) => outbox::run(args).await,
             Command::Route(args) => route::run(args).await,
+            Command::Data(args) => data::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
         }
     });

@@ -26,7 +26,7 @@ const NOT_DELIVERED: &str = r#"settla_webhook_attempts_total{result="not_deliver
 type Measured = &'static [(&'static str, &'static str)];
 
 /// By alert: measurements that are just good enough, and such that are not.
-const BOUNDS: [(&str, Measured, Measured); 37] = [
+const BOUNDS: [(&str, Measured, Measured); 40] = [
     (
         "SettlaTransferStuckInCreated",
         &[(r#"settla_transfer_oldest_seconds{state="CREATED"}"#, "60+0x40")],
@@ -188,6 +188,21 @@ const BOUNDS: [(&str, Measured, Measured); 37] = [
         "SettlaGaugesStale",
         &[("settla_gauges_read_timestamp_seconds", "-60+30x40")],
         &[("settla_gauges_read_timestamp_seconds", "-61+30x40")],
+    ),
+    (
+        "SettlaPartitionsShort",
+        &[(r#"settla_partitions_ahead{table="events"}"#, "2+0x40")],
+        &[(r#"settla_partitions_ahead{table="events"}"#, "1+0x40")],
+    ),
+    (
+        "SettlaPartitionStrays",
+        &[(r#"settla_partition_strays{table="outbox"}"#, "0+0x40")],
+        &[(r#"settla_partition_strays{table="outbox"}"#, "1+0x40")],
+    ),
+    (
+        "SettlaDataUntended",
+        &[("settla_data_tended_timestamp_seconds", "-3600+30x40")],
+        &[("settla_data_tended_timestamp_seconds", "-3601+30x40")],
     ),
     ("SettlaGaugesAbsent", &[ALIVE], &[]),
 ];

@@ -374,7 +374,8 @@ async fn moved_effects(
     Ok(())
 }
 
-/// Events are numbered under the tenant's lock, and a delivery is made for each endpoint that wants one.
+/// Events are numbered under the tenant's lock, whose row a trigger moves up with them, and a delivery is made for each
+/// endpoint that wants one.
 async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetDateTime) -> Result<(), StoreError> {
     if touched.events.is_empty() {
         return Ok(());
@@ -398,9 +399,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     }
     let data = rows.iter().map(|(e, _, _)| to_json(&e.data, "data")).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
-        "WITH numbered AS (
-             UPDATE tenant_locks l SET event_sequence = k.sequence FROM unnest($8::int[], $9::bigint[]) k (tenant, sequence) WHERE l.tenant = k.tenant)
-         INSERT INTO events (tenant, sequence, id, subject, kind, data, at)
+        "INSERT INTO events (tenant, sequence, id, subject, kind, data, at)
          SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[], $7::timestamptz[])",
     )
     .bind(rows.iter().map(|(e, _, _)| tenant_i32(e.tenant)).collect::<Vec<_>>())
@@ -410,8 +409,6 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(rows.iter().map(|(e, _, _)| e.kind).collect::<Vec<_>>())
     .bind(data)
     .bind(rows.iter().map(|(e, _, _)| e.at.to_datetime()).collect::<Vec<_>>())
-    .bind(sequences.keys().map(|t| tenant_i32(*t)).collect::<Vec<_>>())
-    .bind(sequences.values().copied().collect::<Vec<_>>())
     .execute(&mut *tx)
     .await?;
     if deliveries.is_empty() {

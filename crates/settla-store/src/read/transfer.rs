@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::batch;
+use crate::data::not_before;
 use crate::row::{at, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{QuoteId, TransferId};
@@ -84,12 +85,13 @@ pub async fn event_rows(
 ) -> Result<Vec<EventRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let rows = sqlx::query(
-        "SELECT * FROM events WHERE tenant = $1 AND subject = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
+        "SELECT * FROM events WHERE tenant = $1 AND subject = $2 AND sequence > $3 AND id >= $5 ORDER BY sequence LIMIT $4",
     )
     .bind(tenant_i32(tenant))
     .bind(subject)
     .bind(after)
     .bind(limit)
+    .bind(not_before(subject))
     .fetch_all(&mut *tx)
     .await?;
     rows.iter()

@@ -202,8 +202,8 @@ impl Gathering {
         .execute(&mut *self.tx)
         .await?;
         sqlx::query(
-            "WITH batched AS (UPDATE outbox SET status = 'batched', attempts = attempts + 1, epoch = epoch + 1,
-                  first_attempt_at = coalesce(first_attempt_at, now()) WHERE id = ANY ($2))
+            "WITH batched AS (UPDATE outbox o SET status = 'batched', attempts = o.attempts + 1, epoch = o.epoch + 1,
+                  first_attempt_at = coalesce(o.first_attempt_at, now()) FROM unnest($2::uuid[]) k (id) WHERE o.id = k.id)
              INSERT INTO settlement_members (batch, effect, tenant, subject, amount, payout)
              SELECT $1, * FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::uuid[])",
         )

@@ -262,8 +262,8 @@ pub async fn failed(worker: &PgPool, batch: Uuid, failure: &str, delay_ms: i64) 
         "WITH f AS (UPDATE settlements SET status = 'failed', failure = $3, updated_at = now()
                     WHERE batch = $1 AND status IN ('closed', 'signed') RETURNING batch),
               m AS (UPDATE settlement_members SET released = true WHERE batch IN (SELECT batch FROM f) RETURNING effect)
-         UPDATE outbox SET status = 'ready', next_at = now() + $2 * interval '1 millisecond'
-         WHERE id IN (SELECT effect FROM m) AND status = 'batched'",
+         UPDATE outbox o SET status = 'ready', next_at = now() + $2 * interval '1 millisecond'
+         FROM m WHERE o.id = m.effect AND o.status = 'batched'",
     )
     .bind(batch)
     .bind(delay_ms)

@@ -6,6 +6,7 @@ mod life;
 mod support;
 
 mod constraints;
+mod data;
 mod failures;
 mod inbox;
 mod isolation;

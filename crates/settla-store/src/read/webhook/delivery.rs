@@ -65,7 +65,7 @@ const SELECT: &str = "
         (SELECT coalesce(jsonb_agg(jsonb_build_object('number', a.attempt, 'at_us', (extract(epoch FROM a.at) * 1000000)::bigint, 'status', a.status,
              'error', a.error, 'latency_ms', a.latency_ms) ORDER BY a.attempt), '[]')
          FROM webhook_attempts a WHERE a.tenant = d.tenant AND a.delivery = d.id) AS attempts
-    FROM webhook_deliveries d LEFT JOIN events e ON e.tenant = d.tenant AND e.sequence = d.event_sequence
+    FROM webhook_deliveries d LEFT JOIN events e ON e.id = d.event_id AND e.tenant = d.tenant AND e.sequence = d.event_sequence
     WHERE d.tenant = $1";
 
 fn delivery_row(row: &PgRow) -> Result<DeliveryRow, StoreError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Privileges by table and role. Before the colon: whose rows, `own` those of the transaction's tenant (app) or
-/// tenants (runner), `all` those of every tenant, nothing where the table knows no tenants.
+/// tenants (runner), `all` those of every tenant, `old` those of every tenant that need not be kept any more, nothing where the table knows no tenants.
 const EXPECTED: &str = "
 api_keys
     app      own: select
@@ -22,6 +22,7 @@ checkpoints
     auditor  : select
 commit_markers
     runner   : select insert
+    worker   : select delete
     auditor  : select
 events
     runner   own: insert
@@ -36,6 +37,7 @@ fee_schedules
 idempotency
     runner   own: select insert
     app      own: select insert
+    worker   old: select delete
     auditor  all: select
 ledger_checkpoints
     app      own: select
@@ -69,11 +71,12 @@ provider_minutes
     worker   : select insert update(failed,milliseconds,succeeded) delete
     auditor  : select
 provider_events
-    worker   : select insert update(attempts,next_at,processed)
+    worker   : select insert update(attempts,next_at,processed) delete
     auditor  : select
 quotes
     runner   own: select insert update(used)
     app      own: select
+    worker   old: select delete
     auditor  all: select
 reconciliation_breaks
     reconciler all: select insert update(currency,detail,last_seen,opened_at,ours,resolved_at,subject,theirs) delete
@@ -165,6 +168,7 @@ pub const WORKING: [&str; 7] = ["app", "auditor", "auth", "operator", "reconcile
 pub enum Whose {
     Own,
     All,
+    Old,
     #[default]
     Nobodys,
 }
@@ -184,6 +188,7 @@ pub fn expected() -> BTreeMap<&'static str, BTreeMap<&'static str, (Whose, &'sta
         let whose = match whose.trim() {
             "own" => Whose::Own,
             "all" => Whose::All,
+            "old" => Whose::Old,
             _ => Whose::Nobodys,
         };
         tables.get_mut(table).unwrap().insert(role, (whose, privileges));

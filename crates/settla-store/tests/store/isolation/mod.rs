@@ -18,15 +18,22 @@ async fn texts(connection: &mut PgConnection, statement: &str) -> Vec<String> {
 }
 
 async fn tables(connection: &mut PgConnection) -> Vec<String> {
+    // Partitions have a test of their own: nobody is to reach them but through their table.
     let statement = "SELECT relname::text FROM pg_class WHERE relnamespace = 'settla'::regnamespace
-                     AND relkind NOT IN ('i', 'S', 'c') ORDER BY relname";
+                     AND relkind NOT IN ('i', 'I', 'S', 'c') AND NOT relispartition ORDER BY relname";
     texts(connection, statement).await
 }
 
 async fn tenant_tables(connection: &mut PgConnection) -> Vec<String> {
     let statement = "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-                     WHERE c.relnamespace = 'settla'::regnamespace AND c.relkind NOT IN ('i', 'S', 'c')
-                     AND a.attname = 'tenant' AND NOT a.attisdropped ORDER BY 1";
+                     WHERE c.relnamespace = 'settla'::regnamespace AND c.relkind NOT IN ('i', 'I', 'S', 'c')
+                     AND NOT relispartition AND a.attname = 'tenant' AND NOT a.attisdropped ORDER BY 1";
+    texts(connection, statement).await
+}
+
+async fn partitions(connection: &mut PgConnection) -> Vec<String> {
+    let statement = "SELECT relname::text FROM pg_class WHERE relnamespace = 'settla'::regnamespace
+                     AND relkind NOT IN ('i', 'I') AND relispartition ORDER BY relname";
     texts(connection, statement).await
 }
 
@@ -42,11 +49,13 @@ async fn ground() -> (TestDatabase, PgConnection) {
 async fn every_table_of_tenants_has_forced_row_level_security() {
     let (_database, mut superuser) = ground().await;
     let without = "SELECT relname::text FROM pg_class WHERE relnamespace = 'settla'::regnamespace
-                   AND relkind NOT IN ('i', 'S', 'c') AND NOT (relkind = 'r' AND relrowsecurity AND relforcerowsecurity)";
+                   AND relkind NOT IN ('i', 'I', 'S', 'c') AND NOT (relkind IN ('r', 'p') AND relrowsecurity AND relforcerowsecurity)";
     let without = texts(&mut superuser, without).await;
     let with_tenants = tenant_tables(&mut superuser).await;
     assert_eq!(with_tenants.len(), 26);
     assert!(with_tenants.iter().all(|table| !without.contains(table)), "not forced: {without:?}");
+    let partitions = partitions(&mut superuser).await;
+    assert!(partitions.iter().all(|table| !without.contains(table)), "not forced: {without:?}");
     // A column by another name that holds tenants would escape the rule.
     let look_alikes =
         "SELECT attrelid::regclass::text || '.' || attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
@@ -74,7 +83,7 @@ async fn no_role_owns_a_table_or_passes_by_row_level_security() {
 }
 
 #[tokio::test]
-async fn functions_that_see_more_than_their_caller_are_two_and_closed_to_others() {
+async fn functions_that_see_more_than_their_caller_are_five_and_closed_to_others() {
     let (_database, mut superuser) = ground().await;
     let definers = "SELECT p.proname || ' of ' || p.proowner::regrole || ' for '
                         || (SELECT string_agg(r.rolname, ',' ORDER BY r.rolname) FROM pg_roles r
@@ -84,8 +93,11 @@ async fn functions_that_see_more_than_their_caller_are_two_and_closed_to_others(
     assert_eq!(
         texts(&mut superuser, definers).await,
         [
+            "detach_partition of settla_owner for settla_operator,settla_owner with search_path=settla, pg_temp;lock_timeout=2s",
             "find_api_key of settla_auth for settla_app,settla_auth with search_path=settla, pg_temp",
             "find_topup_owner of settla_auth for settla_auth,settla_worker with search_path=settla, pg_temp",
+            "make_partitions of settla_owner for settla_owner,settla_worker with search_path=settla, pg_temp;lock_timeout=2s",
+            "partition_needed_for of settla_auditor for settla_auditor,settla_owner with search_path=settla, pg_temp",
         ]
     );
 }
@@ -170,7 +182,8 @@ async fn every_role_reaches_just_the_rows_that_are_expected() {
                 let privileges = ["select", "insert", "update", "delete", "truncate"];
                 for privilege in privileges.into_iter().filter(|p| (role, *p) != ("owner", "truncate")) {
                     let held = granted.split(' ').find(|held| held.split('(').next() == Some(privilege));
-                    let targets = [(theirs, whose == Whose::All), (ours, whose == Whose::All || is_set)];
+                    let own = is_set && whose != Whose::Old;
+                    let targets = [(theirs, whose == Whose::All), (ours, whose == Whose::All || own)];
                     for ((tenant, visible), rows) in targets.into_iter().zip(rows) {
                         let statement = statement(held.unwrap_or(privilege), &table, tenant);
                         let attempt = Attempt { role, settings: settings.clone(), statement };
@@ -184,6 +197,26 @@ async fn every_role_reaches_just_the_rows_that_are_expected() {
         }
     }
     assert_eq!(attempts, 26 * (7 * 5 + 4) * 4 * 2);
+}
+
+/// But for the auditor, who watches what belongs to no month.
+#[tokio::test]
+async fn a_partition_is_reached_through_its_table_alone_and_guarded_as_that_is() {
+    let (_database, mut superuser) = ground().await;
+    let partitions = partitions(&mut superuser).await;
+    assert!(partitions.len() >= 4 * 6, "{partitions:?}");
+    for partition in partitions {
+        for role in WORKING {
+            let may = if role == "auditor" && partition.ends_with("_rest") { "select" } else { "" };
+            assert_eq!(privileges(&mut superuser, role, &partition).await, may, "{role} on {partition}");
+        }
+        if partition.starts_with("postings") || partition.starts_with("audit_log") {
+            for statement in [format!("DELETE FROM {partition}"), format!("TRUNCATE {partition}")] {
+                let attempt = Attempt { role: "owner", settings: None, statement };
+                assert_eq!(come(&mut superuser, &attempt).await, Came::Constraint, "{partition}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
