@@ -28,8 +28,9 @@ async fn old_rows_are_swept_and_an_old_month_is_taken_out() {
     let paid = client.pay(Amount::Source("25.00"), "growth").await.unwrap();
     client.wait_for(paid["id"].as_str().unwrap(), &["COMPLETED"], Duration::from_secs(60)).await.unwrap();
     let mut database = PgConnection::connect(&fixture.system.facts.database_url).await.unwrap();
-    // As docs/data.md says.
-    for (table, rows) in [("postings", 10), ("events", 5), ("outbox", 3), ("settlement_members", 1)] {
+    // As docs/data.md says: ten postings, but for what comes to nothing, as a rounding may.
+    let zero = ["rounding", "spread"].iter().filter(|part| common::minor(&paid["price"][**part]) == 0).count();
+    for (table, rows) in [("postings", 10 - zero as i64), ("events", 5), ("outbox", 3), ("settlement_members", 1)] {
         let count = format!("SELECT count(*) FROM settla.{table} JOIN settla.transfers t ON t.id = subject");
         assert_eq!(number(&mut database, &count).await, rows, "{table} of a payment");
     }

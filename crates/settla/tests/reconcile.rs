@@ -817,7 +817,10 @@ async fn a_difference_becomes_one_break_raises_an_alert_and_ends_by_itself() {
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     wait_until(system, &credit, |open| open == 0.0).await;
     let (resolved, _) = settla_reconcile(&fixture, &["list", "--resolved"]).await;
-    assert_eq!(resolved.as_array().unwrap().len(), 3, "{resolved}");
+    // The bank's balance is compared with the sums that were changed: it may have differed as well while they were.
+    let kinds: Vec<_> = resolved.as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
+    let caused = kinds.iter().filter(|kind| **kind == "bank_balance_differs").count();
+    assert!(kinds.len() - caused == 3 && caused <= 1, "{resolved}");
     fixture.books_agree().await;
     fixture.stop().await;
 }

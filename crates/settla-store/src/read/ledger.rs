@@ -116,7 +116,8 @@ pub const BY_INDEX: &str =
     set_config('enable_sort', 'off', true)";
 
 /// Stamps grow with the numbers of a tenant's postings but for the difference of clocks, and a checkpoint has the latest
-/// stamp up to it: all postings up to the first checkpoint below count, and none after the second one.
+/// stamp up to it: all postings up to the first checkpoint below count, and none after the second one. Each bound is a
+/// query of its own, since under row-level security Postgres takes a bare `coalesce` to no index.
 pub const BALANCE_AT: &str = "WITH below AS MATERIALIZED (
         SELECT sequence, balances FROM ledger_checkpoints WHERE tenant = $1 AND max_at <= $4
         ORDER BY max_at DESC, sequence DESC LIMIT 1),
@@ -125,8 +126,8 @@ pub const BALANCE_AT: &str = "WITH below AS MATERIALIZED (
         ORDER BY max_at, sequence LIMIT 1),
     since AS MATERIALIZED (
         SELECT debit, credit, currency, amount, at FROM postings WHERE tenant = $1
-            AND sequence > coalesce((SELECT sequence FROM below), 0)
-            AND sequence <= coalesce((SELECT sequence FROM above), 9223372036854775807)
+            AND sequence > (SELECT coalesce((SELECT sequence FROM below), 0))
+            AND sequence <= (SELECT coalesce((SELECT sequence FROM above), 9223372036854775807))
         ORDER BY sequence LIMIT $7)
     SELECT (SELECT count(*) FROM since) AS read,
         coalesce((SELECT (balances ->> $5)::bigint FROM below), 0)

@@ -285,7 +285,7 @@ impl Snapshot {
     /// Open effects of a kind that were ordered before an instant, oldest first.
     pub async fn effects_before(&mut self, kind: &str, before: Timestamp) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, tenant, subject, status AS what FROM outbox WHERE status NOT IN ('done', 'cancelled')
+            "SELECT id, tenant, subject, status AS what FROM outbox WHERE status IN ('ready', 'accepted', 'batched')
              AND set_aside IS NULL AND kind = $1 AND created_at < $2 ORDER BY created_at LIMIT $3",
         )
         .bind(kind)
@@ -300,7 +300,7 @@ impl Snapshot {
     pub async fn set_aside(&mut self) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, tenant, subject, set_aside AS what FROM outbox
-             WHERE set_aside IS NOT NULL AND status NOT IN ('done', 'cancelled') ORDER BY created_at LIMIT $1",
+             WHERE set_aside IS NOT NULL AND status IN ('ready', 'accepted', 'batched') ORDER BY created_at LIMIT $1",
         )
         .bind(NAMED_MAX)
         .fetch_all(&mut *self.tx)
@@ -312,7 +312,7 @@ impl Snapshot {
     pub async fn open_effects_of_ended(&mut self) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query(
             "SELECT o.id, o.tenant, o.subject, o.kind AS what FROM outbox o JOIN transfers t ON t.tenant = o.tenant AND t.id = o.subject
-             WHERE o.status NOT IN ('done', 'cancelled') AND t.state IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') LIMIT $1",
+             WHERE o.status IN ('ready', 'accepted', 'batched') AND t.state IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') LIMIT $1",
         )
         .bind(NAMED_MAX)
         .fetch_all(&mut *self.tx)
@@ -356,10 +356,11 @@ impl Snapshot {
 
     /// These effects, of those that there are.
     pub async fn effects(&mut self, ids: &[Uuid]) -> Result<Vec<Effect>, StoreError> {
-        let rows = sqlx::query("SELECT id, tenant, subject FROM outbox WHERE id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let rows =
+            sqlx::query("SELECT o.id, o.tenant, o.subject FROM unnest($1::uuid[]) k (id) JOIN outbox o ON o.id = k.id")
+                .bind(ids)
+                .fetch_all(&mut *self.tx)
+                .await?;
         rows.iter()
             .map(|r| Ok(Effect { id: r.try_get("id")?, tenant: tenant(r)?, subject: r.try_get("subject")? }))
             .collect()

@@ -206,7 +206,8 @@ async fn a_balance_at_a_past_instant_is_found_by_indexes() {
         .await
         .unwrap();
     let plan: String = plan.iter().map(|row| format!("{}\n", row.get::<String, _>(0))).collect();
-    assert!(plan.contains("using postings_by_tenant on postings"), "{plan}");
+    assert!(plan.contains("tenant_sequence_idx on postings_"), "{plan}");
+    assert!(plan.contains("Index Cond: ((tenant = 1) AND (sequence > "), "{plan}");
     assert!(plan.contains("using ledger_checkpoints_by_time on ledger_checkpoints"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
     // From the checkpoint below to the one above, of 3,500.
