@@ -33,8 +33,9 @@ const ROUNDS_SHORT: u32 = 3;
 const ROUNDS_MAX: u32 = 400;
 /// After so many crashes everything is let come to rest, and the books are looked at: in the short form, in the full one.
 const CRASHES_A_LOOK: (u32, u32) = (25, 100);
-/// A webhook whose sender died is sent again when its lease is over.
-const TOLD_WITHIN: Duration = Duration::from_secs(600);
+/// A webhook whose sender died is sent again when its lease of 40 seconds is over, and those that wait for its endpoint
+/// wait as long: each crash at one of them costs that.
+const TOLD_WITHIN: Duration = Duration::from_secs(3_000);
 /// Starts that may fail one after the other: a start gives up when its database connection is cut.
 const STARTS_MAX: usize = 5;
 
