@@ -96,9 +96,10 @@ async fn pass(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let send = || proxy.send(parts.method.clone(), &path, &parts.headers, body.clone());
     proxy.door.pass().await;
-    let again = proxy.points.is_repeated((proxy.name, parts.method.as_str(), &path, &body));
-    let call = if again { format!("{call} again") } else { call };
-    let Some(strike) = proxy.points.meet(&call, &marks(&call, &body)) else { return send().await };
+    // That something is asked again is a mark, whatever it is.
+    let is_repeated = proxy.points.is_repeated((proxy.name, parts.method.as_str(), &path, &body));
+    let marks = if is_repeated { BTreeSet::from([format!("{call} again")]) } else { marks(&call, &body) };
+    let Some(strike) = proxy.points.meet(&call, &marks) else { return send().await };
     match strike.crash {
         Crash::Before => {}
         // It has arrived, whether it is ever answered or not.

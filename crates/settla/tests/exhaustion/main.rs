@@ -31,10 +31,11 @@ const AT_A_TIME: usize = 3;
 /// Rounds in which points are taken: in the short form what turns up in these, in the full form until nothing new does.
 const ROUNDS_SHORT: u32 = 3;
 const ROUNDS_MAX: u32 = 400;
-/// After so many crashes everything is let come to rest, and the books are looked at.
-const CRASHES_A_LOOK: usize = 25;
-/// A webhook whose sender died is sent again when its lease is over.
-const TOLD_WITHIN: Duration = Duration::from_secs(120);
+/// After so many crashes everything is let come to rest, and the books are looked at: in the short form, in the full one.
+const CRASHES_A_LOOK: (u32, u32) = (25, 100);
+/// A webhook whose sender died is sent again when its lease of 40 seconds is over, and those that wait for its endpoint
+/// wait as long: each crash at one of them costs that.
+const TOLD_WITHIN: Duration = Duration::from_secs(3_000);
 /// Starts that may fail one after the other: a start gives up when its database connection is cut.
 const STARTS_MAX: usize = 5;
 
@@ -65,7 +66,7 @@ async fn a_crash_at_any_commit_or_request_leaves_exactly_one_effect() {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     fixture.start_again_with(&options, &[("SETTLA_TRANSFER_DB_URL", database.as_str())]).await;
     let client = fixture.system.client(0).unwrap();
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Arc::new(Receiver::start().await.unwrap());
     let hooks = receiver.url.trim_end_matches("/hooks");
     let hooks = format!("{}/hooks", http::proxy("webhook", hooks, &door, &points).await);
     let endpoint = client.post("/v1/webhook-endpoints", "hooks", &json!({ "url": hooks })).await.unwrap();
@@ -75,23 +76,19 @@ async fn a_crash_at_any_commit_or_request_leaves_exactly_one_effect() {
     let (mut rounds, mut is_exhausted) = (0, false);
     // The first thing to be interrupted is a start.
     fixture.system.kill_platform().await.unwrap();
-    points.arm(true);
+    let a_look = settla_devkit::rounds(CRASHES_A_LOOK.0, CRASHES_A_LOOK.1) as usize;
+    points.arm(a_look);
     start(&mut fixture.system, &points, &mut kills).await;
     while !is_exhausted {
-        let driven = drive(&tenant, &points, &mut rounds);
-        let ended = tokio::select! {
-            (ended, exhausted) = driven => {
-                is_exhausted = exhausted;
-                ended
-            }
+        is_exhausted = tokio::select! {
+            is_exhausted = drive(&tenant, &receiver, &points, &mut rounds) => is_exhausted,
             () = keep_up(&mut fixture.system, &points, &mut kills) => unreachable!("it goes on"),
         };
-        told(&receiver, &ended).await;
         let mut facts = fixture.system.facts.clone();
         facts.database_url.clone_from(&direct);
         at_rest(&facts).await;
         println!("{} points seen, {:?} struck in {rounds} rounds; the books agree", points.seen(), points.counts());
-        points.arm(true);
+        points.arm(a_look);
     }
     assert!(rounds < ROUNDS_MAX as usize, "new points turn up without end");
     // The proxies are really in between, each of them.
@@ -107,32 +104,35 @@ async fn a_crash_at_any_commit_or_request_leaves_exactly_one_effect() {
     }
     println!("{} of {all} marks and kinds of crash were not met", left_out.len());
     assert!(points.counts().iter().all(|count| *count > 0), "{:?}", points.counts());
-    points.arm(false);
+    points.arm(0);
     fixture.stop().await;
 }
 
 /// Runs the script again and again, until nothing new turns up or enough has been interrupted, and everything that was
-/// begun has ended. Returns what has ended, and whether nothing new turns up any more.
-async fn drive(tenant: &Tenant, points: &Points, rounds: &mut usize) -> (Vec<Ended>, bool) {
-    let (mut open, mut ended) = (JoinSet::new(), Vec::new());
-    let (at_first, most) = (points.struck(), settla_devkit::rounds(ROUNDS_SHORT, ROUNDS_MAX) as usize);
+/// begun has ended. Returns whether nothing new turns up any more.
+async fn drive(tenant: &Tenant, receiver: &Arc<Receiver>, points: &Points, rounds: &mut usize) -> bool {
+    let mut open = JoinSet::new();
+    let most = settla_devkit::rounds(ROUNDS_SHORT, ROUNDS_MAX) as usize;
     let mut is_exhausted = false;
     loop {
         is_exhausted |= *rounds == most && open.is_empty();
-        let is_enough = is_exhausted || points.struck() - at_first >= CRASHES_A_LOOK;
+        let is_enough = is_exhausted || points.is_spent();
         while open.len() < AT_A_TIME && *rounds < most && !is_enough {
             *rounds += 1;
-            let (tenant, round, turned_up) = (tenant.clone(), *rounds, points.turned_up());
-            open.spawn(async move { (everything(tenant, round).await, turned_up) });
+            let (tenant, receiver) = (tenant.clone(), Arc::clone(receiver));
+            let (round, turned_up) = (*rounds, points.turned_up());
+            open.spawn(async move {
+                // Its webhooks are part of a round: they are requests too.
+                told(&receiver, &everything(tenant, round).await).await;
+                turned_up
+            });
         }
         if is_enough {
             // What is left comes to its end without being interrupted.
-            points.arm(false);
+            points.arm(0);
         }
-        let Some(round) = open.join_next().await else { return (ended, is_exhausted) };
-        let (those, turned_up_before) = round.unwrap();
-        ended.extend(those);
-        is_exhausted |= !is_enough && points.turned_up() == turned_up_before;
+        let Some(round) = open.join_next().await else { return is_exhausted };
+        is_exhausted |= !is_enough && points.turned_up() == round.unwrap();
     }
 }
 

@@ -36,8 +36,8 @@ struct State {
     counts: [usize; 3],
     /// How many of those had a mark of their own, not only a new combination.
     turned_up: usize,
-    /// Whether points are taken at all.
-    armed: bool,
+    /// So many more points are taken.
+    armed: usize,
     /// A crash is under way: what a dying process does counts for nothing.
     dying: bool,
 }
@@ -59,16 +59,21 @@ impl Points {
         (Self { seed, one_in, state: Mutex::default(), kill, killed: watch::Sender::new(0) }, kills)
     }
 
-    /// From now on points are taken, or not.
-    pub fn arm(&self, armed: bool) {
+    /// From now on so many points are taken.
+    pub fn arm(&self, armed: usize) {
         self.state.lock().unwrap().armed = armed;
+    }
+
+    /// Whether so many have been taken as was asked for.
+    pub fn is_spent(&self) -> bool {
+        self.state.lock().unwrap().armed == 0
     }
 
     /// What is to be done at a point with these marks.
     pub fn meet(self: &Arc<Self>, what: &str, marks: &BTreeSet<String>) -> Option<Strike> {
         let mut state = self.state.lock().unwrap();
         state.seen.extend(marks.iter().cloned());
-        if !state.armed || state.dying {
+        if state.armed == 0 || state.dying {
             return None;
         }
         let is_new =
@@ -81,6 +86,7 @@ impl Points {
         state.struck.extend(marks.iter().map(|mark| (mark.clone(), crash)));
         state.counts[crash as usize] += 1;
         state.turned_up += usize::from(!only_combined);
+        state.armed -= 1;
         state.dying = crash != Crash::Repeat;
         Some(Strike { crash, marks: marks.clone(), points: Arc::clone(self), is_done: false })
     }
@@ -107,11 +113,6 @@ impl Points {
     /// How many points were struck so far: before, after, repeat.
     pub fn counts(&self) -> [usize; 3] {
         self.state.lock().unwrap().counts
-    }
-
-    /// How many points were struck so far.
-    pub fn struck(&self) -> usize {
-        self.counts().iter().sum()
     }
 
     /// How many points were struck that were new in themselves. Batches combine what happens at a time without end.
