@@ -27,6 +27,9 @@ pub enum Refusal {
     /// No such quote.
     #[error("no such quote")]
     QuoteNotFound,
+    /// The quote's currency is not paid out in the beneficiary's country.
+    #[error("the quote's destination currency is not paid out in this country")]
+    CurrencyNotPaidHere,
     /// The quote's time is over.
     #[error("the quote has expired; ask for a new one")]
     QuoteExpired,
@@ -88,6 +91,7 @@ impl Refusal {
             Self::AmountTooSmall => "amount_too_small",
             Self::AmountOutOfRange => "amount_out_of_range",
             Self::QuoteNotFound => "quote_not_found",
+            Self::CurrencyNotPaidHere => "currency_not_paid_here",
             Self::QuoteExpired => "quote_expired",
             Self::QuoteUsed => "quote_used",
             Self::InsufficientFunds => "insufficient_funds",

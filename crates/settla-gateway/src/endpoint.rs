@@ -11,7 +11,7 @@ use settla_port::caller::Scope;
 use settla_port::rate_limit::RateClass;
 use utoipa::ToSchema;
 
-use crate::admission::{Gate, Param, admit, bound};
+use crate::admission::{Gate, Param, guard};
 use crate::body::JsonBody;
 use crate::gateway::Shared;
 use crate::openapi::{Content, TypeDoc};
@@ -143,6 +143,6 @@ impl Endpoint {
     pub(crate) fn admitted(self, shared: &Arc<Shared>) -> MethodRouter<Arc<Shared>> {
         let Self { access, class, query, mutates, .. } = self;
         let gate = Gate { shared: shared.clone(), access, class, query, mutates };
-        self.handler.route_layer(from_fn_with_state(gate.clone(), admit)).route_layer(from_fn_with_state(gate, bound))
+        self.handler.route_layer(from_fn_with_state(gate, guard))
     }
 }

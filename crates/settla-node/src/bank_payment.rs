@@ -9,9 +9,7 @@ use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
 use settla_rails::bank::{Payment, PaymentState};
 use settla_rails::{Enquired, Started};
-use settla_server::parties::open_parties;
 use settla_store::outbox::Claim;
-use settla_store::read;
 use settla_vault::PiiAccount;
 
 /// Until this long after a payment was ordered, "not found" proves nothing.
@@ -51,21 +49,14 @@ impl Desk for BankDesk {
 
 async fn start(node: &Node, claim: &Claim) -> Next {
     let Effect::BankPayment { amount, reference } = &claim.effect else { return Next::Later(60_000) };
-    let rows = match read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(%error, "the payee cannot be read now");
-            return Next::Later(backoff_ms(claim.attempt));
-        }
-    };
-    let Some(row) = rows.first() else {
-        return Next::Found(Finding::Unresolved { reason: "personal_data_missing".to_owned() });
-    };
-    let parties = match open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await {
+    let parties = match node.payees.open(claim.tenant, claim.subject).await {
         Ok(parties) => parties,
         Err(error) => {
-            tracing::error!(%error, "the payee does not open");
-            return Next::Later(backoff_ms(claim.attempt));
+            tracing::error!(%error, effect = %claim.id, "the payee does not open");
+            return match error.lasting() {
+                None => Next::Later(backoff_ms(claim.attempt)),
+                Some(reason) => Next::Found(Finding::Unresolved { reason: reason.to_owned() }),
+            };
         }
     };
     const WHY: &str = "a UK account is named by sort code and number together";

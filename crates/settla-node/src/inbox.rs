@@ -1,29 +1,40 @@
-//! Providers' events, turned into findings. Many are worked on together, so their findings share batches.
+//! Providers' events, turned into findings. Each is dealt with by itself; what all of them ask of the database they ask
+//! together, and their findings share the runner's batches.
 
 use crate::provider::Next;
-use crate::{Node, Stop, off_ramp, on_ramp, wait};
-use futures_util::future::join_all;
+use crate::{Node, Stop, off_ramp, on_ramp, stopped};
 use settla_domain::decide::Answer;
 use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
-use settla_store::inbox::{self, InboxEvent};
+use settla_rails::off_ramp::PayoutState;
+use settla_rails::on_ramp::OrderState;
+use settla_store::Store;
+use settla_store::inbox::{self, EventName, InboxEvent};
 use settla_store::outbox::{self, Place};
-use std::collections::HashMap;
+use settla_store::together::Together;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
 
 const CLAIM_MAX: i64 = 500;
-const LEASE_MS: i64 = 10_000;
+/// Events that are being dealt with at once.
+const IN_WORK_MAX: usize = 4_096;
+/// How often the table is looked through for what was not handed over, or not dealt with.
 const IDLE: Duration = Duration::from_millis(250);
-/// After so many looks an event is left to the enquiry of its effect.
-const LOOKS_MAX: i32 = 50;
+/// Between two looks at the chain for what an event says is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// For so long within its lease an event is looked at again and again.
+const LOOK_FOR: Duration = Duration::from_millis(inbox::LEASE_MS as u64 * 6 / 10);
+/// Then it goes back, so many times; after that it is left to the enquiry of its effect.
+const LEASES_MAX: i32 = 4;
+const BACK_FOR_MS: i64 = 400;
 
 /// An event in terms of our effects.
 enum Read {
-    Order(EffectId, settla_rails::on_ramp::OrderState),
-    Payout(EffectId, settla_rails::off_ramp::PayoutState),
+    Order(EffectId, OrderState),
+    Payout(EffectId, PayoutState),
     /// Our bank account has news.
     Statement,
     /// A withdrawal's payment has news: the effect to ask about.
@@ -32,52 +43,113 @@ enum Read {
     Other,
 }
 
-/// Works on the inbox until told to stop.
-pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
-    let bell = Arc::clone(&node.inbound_bell);
-    while wait(bell.notified(), IDLE, &mut stop).await {
-        loop {
-            match inbox::claim(&node.store.worker, CLAIM_MAX, LEASE_MS).await {
-                Ok(events) if events.is_empty() => break,
-                Ok(events) => work(&node, &events).await,
-                Err(error) => {
-                    tracing::warn!(%error, "the inbox cannot be read");
-                    break;
-                }
+/// What is next for an event.
+enum Dealt {
+    /// Nothing more.
+    Done,
+    /// It is looked at again after a while.
+    Again,
+}
+
+/// What the events in work ask of the database.
+struct Desk {
+    places: Together<EffectId, Option<Place>>,
+    done: Together<EventName, ()>,
+}
+
+impl Desk {
+    fn open(store: &Store) -> Self {
+        let (reader, writer) = (store.clone(), store.clone());
+        let places = Together::start(move |effects: Vec<EffectId>| {
+            let store = reader.clone();
+            async move {
+                let found = outbox::find(&store.worker, &effects).await?;
+                let found: std::collections::HashMap<_, _> = found.into_iter().map(|place| (place.id, place)).collect();
+                Ok(effects.iter().map(|effect| found.get(effect).cloned()).collect())
             }
+        });
+        let done = Together::start(move |events: Vec<EventName>| {
+            let store = writer.clone();
+            async move {
+                inbox::processed(&store.worker, &events).await?;
+                Ok(vec![(); events.len()])
+            }
+        });
+        Self { places, done }
+    }
+}
+
+/// Works on what arrives, and on what is found in the table, until told to stop.
+pub(crate) async fn run(node: Arc<Node>, arrivals: Option<mpsc::Receiver<InboxEvent>>, mut stop: Stop) {
+    let desk = Arc::new(Desk::open(&node.store));
+    let in_work = Arc::new(Semaphore::new(IN_WORK_MAX));
+    let (mut arrivals, told) = (arrivals, stop.clone());
+    let mut look = tokio::time::interval(IDLE);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let Ok(place) = Arc::clone(&in_work).acquire_owned().await else { return };
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            _ = look.tick() => {
+                drop(place);
+                take_up(&node, &desk, &in_work, &told).await;
+            }
+            event = next(&mut arrivals) => begin(&node, &desk, event, place, &told),
+        }
+    }
+    // What is in work ends soon: it hears of the stop as well.
+    let _ = in_work.acquire_many(IN_WORK_MAX as u32).await;
+}
+
+/// The next event that is handed over; without a server in this process there are none.
+async fn next(arrivals: &mut Option<mpsc::Receiver<InboxEvent>>) -> InboxEvent {
+    if let Some(open) = arrivals
+        && let Some(event) = open.recv().await
+    {
+        return event;
+    }
+    *arrivals = None;
+    std::future::pending().await
+}
+
+/// Begins what is due in the table.
+async fn take_up(node: &Arc<Node>, desk: &Arc<Desk>, in_work: &Arc<Semaphore>, stop: &Stop) {
+    loop {
+        let limit = CLAIM_MAX.min(in_work.available_permits() as i64);
+        if limit == 0 || *stop.borrow() {
+            return;
+        }
+        let events = match inbox::claim(&node.store.worker, limit).await {
+            Ok(events) => events,
+            Err(error) => return tracing::warn!(%error, "the inbox cannot be read"),
+        };
+        let is_all = (events.len() as i64) < limit;
+        for event in events {
+            let Ok(place) = Arc::clone(in_work).acquire_owned().await else { return };
+            begin(node, desk, event, place, stop);
+        }
+        if is_all {
+            return;
         }
     }
 }
 
-async fn work(node: &Node, events: &[InboxEvent]) {
-    let read: Vec<(&InboxEvent, Read)> = events.iter().map(|e| (e, read(node, e))).collect();
-    let ids: Vec<EffectId> = read
-        .iter()
-        .filter_map(|(_, r)| if let Read::Order(id, _) | Read::Payout(id, _) = r { Some(*id) } else { None })
-        .collect();
-    let places: HashMap<EffectId, Place> = match outbox::find(&node.store.worker, &ids).await {
-        Ok(rows) => rows.into_iter().map(|place| (place.id, place)).collect(),
-        Err(error) => {
-            tracing::warn!(%error, "effects cannot be looked up");
-            return; // the lease ends by itself
+fn begin(node: &Arc<Node>, desk: &Arc<Desk>, event: InboxEvent, place: OwnedSemaphorePermit, stop: &Stop) {
+    let (node, desk, mut stop) = (Arc::clone(node), Arc::clone(desk), stop.clone());
+    tokio::spawn(async move {
+        // If either cannot be written, the lease ends by itself.
+        let saved = match deal(&node, &desk, &event, &mut stop).await {
+            Dealt::Done => desk.done.ask_patiently(event.name()).await.map_err(|error| error.to_string()),
+            Dealt::Again => {
+                inbox::postpone(&node.store.worker, &event, BACK_FOR_MS).await.map_err(|error| error.to_string())
+            }
+        };
+        if let Err(error) = saved {
+            tracing::warn!(error, "the inbox cannot be marked; the event will be looked at again");
         }
-    };
-    // All at once, so that their findings share the runner's batches; a claim bounds how many there are.
-    let mut working = Vec::with_capacity(read.len());
-    for (event, read) in read {
-        working.push(one(node, event, read, &places));
-    }
-    let delays = join_all(working).await;
-    let outcomes: Vec<(&InboxEvent, Option<i64>)> = events.iter().zip(delays).collect();
-    let done: Vec<&InboxEvent> =
-        outcomes.iter().filter(|(_, delay)| delay.is_none()).map(|(event, _)| *event).collect();
-    let later: Vec<&InboxEvent> =
-        outcomes.iter().filter(|(_, delay)| delay.is_some()).map(|(event, _)| *event).collect();
-    let saved =
-        inbox::processed(&node.store.worker, &done).await.and(inbox::postpone(&node.store.worker, &later, 400).await);
-    if let Err(error) = saved {
-        tracing::warn!(%error, "the inbox cannot be marked; its events will be looked at again");
-    }
+        drop(place);
+    });
 }
 
 fn read(node: &Node, event: &InboxEvent) -> Read {
@@ -96,57 +168,95 @@ fn read(node: &Node, event: &InboxEvent) -> Read {
     }
 }
 
-/// Deals with an event. Returns a delay if it must be looked at again.
-async fn one(node: &Node, event: &InboxEvent, read: Read, places: &HashMap<EffectId, Place>) -> Option<i64> {
-    let (id, next) = match read {
-        Read::Order(id, state) => {
-            let Effect::OnRamp { provider, .. } = &places.get(&id)?.effect else { return None };
-            // An event about another provider's order is no evidence.
-            if provider != &event.provider {
-                return None;
-            }
-            (id, on_ramp::judge(node, node.on_ramps.get(provider)?.as_ref(), id.0, state, event.attempts).await)
-        }
-        Read::Payout(id, state) => {
-            let effect = &places.get(&id)?.effect;
-            let (Effect::OffRamp { provider, .. } | Effect::SellBack { provider, .. }) = effect else { return None };
-            if provider != &event.provider {
-                return None;
-            }
-            let ramp = node.off_ramps.get(provider)?.as_ref();
-            (id, off_ramp::judge(node, ramp, id.0, effect, state, event.attempts).await)
-        }
+/// Deals with an event.
+async fn deal(node: &Node, desk: &Desk, event: &InboxEvent, stop: &mut Stop) -> Dealt {
+    match read(node, event) {
+        Read::Order(id, state) => find(node, desk, event, id, stop, Said::Order(state)).await,
+        Read::Payout(id, state) => find(node, desk, event, id, stop, Said::Payout(state)).await,
         Read::Statement => {
             node.statement_bell.notify_one();
-            return None;
+            Dealt::Done
         }
         Read::Payment(effect) => {
             if let Err(error) = outbox::hasten(&node.store.worker, &[effect]).await {
                 tracing::warn!(%error, "an enquiry cannot be brought forward");
             }
-            return None;
+            Dealt::Done
         }
         Read::Other => {
             tracing::warn!(provider = event.provider, event = event.event_id, "an event that we do not understand");
-            return None;
+            Dealt::Done
+        }
+    }
+}
+
+/// What a provider says of an effect.
+enum Said {
+    Order(OrderState),
+    Payout(PayoutState),
+}
+
+/// Finds out what an event means for its effect, and reports it.
+async fn find(node: &Node, desk: &Desk, event: &InboxEvent, id: EffectId, stop: &mut Stop, said: Said) -> Dealt {
+    let place = match desk.places.ask_patiently(id).await {
+        Ok(Some(place)) => place,
+        Ok(None) => return Dealt::Done,
+        Err(error) => {
+            tracing::warn!(%error, "an effect cannot be looked up");
+            return Dealt::Again;
         }
     };
-    let place = places.get(&id)?;
-    let finding = match next {
-        Next::Found(finding) => finding,
-        Next::AcceptedThen(_) | Next::Later(_) if event.attempts < LOOKS_MAX => return Some(400),
-        Next::AcceptedThen(_) | Next::Later(_) => Finding::Accepted,
+    let begun = Instant::now();
+    let finding = loop {
+        // An event about another provider's order is no evidence.
+        let Some(next) = judge(node, event, &place, &said).await else { return Dealt::Done };
+        match next {
+            Next::Found(finding) => break finding,
+            // It says no more than that the provider has it.
+            Next::AcceptedThen(_) | Next::Later(_) if said.is_pending() => break Finding::Accepted,
+            Next::AcceptedThen(_) | Next::Later(_) if begun.elapsed() < LOOK_FOR => {
+                tokio::select! {
+                    biased;
+                    () = stopped(stop) => return Dealt::Again,
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+            }
+            Next::AcceptedThen(_) | Next::Later(_) if event.attempts < LEASES_MAX => return Dealt::Again,
+            Next::AcceptedThen(_) | Next::Later(_) => break Finding::Accepted,
+        }
     };
     match node.report(place.tenant, place.subject, id, finding.clone()).await {
-        Ok(Answer::Nothing | Answer::Contradicts) => None,
+        Ok(Answer::Nothing | Answer::Contradicts) => Dealt::Done,
         Ok(_) => {
             node.measures.note(&event.provider, place.effect.kind(), &finding, place.first_attempt_at);
-            None
+            Dealt::Done
         }
         Err(error) => {
             tracing::warn!(%error, effect = %id, "a finding was not taken");
             // What it says can be had by asking, and the enquiry is what people will look at.
-            (event.attempts < LOOKS_MAX).then_some(400)
+            if event.attempts < LEASES_MAX { Dealt::Again } else { Dealt::Done }
         }
+    }
+}
+
+impl Said {
+    fn is_pending(&self) -> bool {
+        matches!(self, Self::Order(OrderState::Pending) | Self::Payout(PayoutState::Pending))
+    }
+}
+
+/// What it means, if it comes from the provider that the effect is for.
+async fn judge(node: &Node, event: &InboxEvent, place: &Place, said: &Said) -> Option<Next> {
+    let provider = place.effect.provider().filter(|provider| *provider == event.provider)?;
+    match (said, &place.effect) {
+        (Said::Order(state), Effect::OnRamp { .. }) => {
+            let ramp = node.on_ramps.get(provider)?.as_ref();
+            Some(on_ramp::judge(node, ramp, place.id.0, state.clone(), event.attempts).await)
+        }
+        (Said::Payout(state), Effect::OffRamp { .. } | Effect::SellBack { .. }) => {
+            let ramp = node.off_ramps.get(provider)?.as_ref();
+            Some(off_ramp::judge(node, ramp, place.id.0, &place.effect, state.clone(), event.attempts).await)
+        }
+        _ => None,
     }
 }

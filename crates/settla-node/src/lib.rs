@@ -33,14 +33,16 @@ use settla_rails::chain::Chain;
 use settla_rails::off_ramp::OffRamp;
 use settla_rails::on_ramp::OnRamp;
 use settla_server::keyring::Keyring;
+use settla_server::parties::Payees;
 use settla_server::route_facts::RouteFacts;
 use settla_server::runner::{Envelope, Runner, RunnerError};
 use settla_store::Store;
+use settla_store::inbox::InboxEvent;
 use sightings::Sightings;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -64,16 +66,17 @@ pub struct Node {
     pub chain: Arc<Chain>,
     /// Our wallet on it.
     pub wallet: Address,
-    /// Rings when a provider's event was kept.
-    pub inbound_bell: Arc<Notify>,
     /// What is switched off.
     pub facts: Arc<RouteFacts>,
     /// How the workers behave.
     pub config: NodeConfig,
+    payees: Payees,
     measures: Measures,
     started_at: Timestamp,
     sightings: Sightings,
     statement_bell: Notify,
+    /// Providers' events that the server of this process hands over.
+    arrivals: Mutex<Option<mpsc::Receiver<InboxEvent>>>,
 }
 
 /// How the workers behave.
@@ -117,7 +120,7 @@ pub struct NodeParts {
     pub bank: Arc<dyn Bank>,
     pub chain: Arc<Chain>,
     pub wallet: Address,
-    pub inbound_bell: Arc<Notify>,
+    pub arrivals: Option<mpsc::Receiver<InboxEvent>>,
     pub facts: Arc<RouteFacts>,
     pub config: NodeConfig,
 }
@@ -128,8 +131,9 @@ pub type Stop = watch::Receiver<bool>;
 impl Node {
     /// A node of these parts.
     pub fn new(parts: NodeParts) -> Arc<Self> {
-        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, inbound_bell, facts, config } =
+        let NodeParts { store, runner, keyring, on_ramps, off_ramps, bank, chain, wallet, arrivals, facts, config } =
             parts;
+        let payees = Payees::start(store.clone(), Arc::clone(&keyring));
         let sightings = Sightings::default();
         let statement_bell = Notify::new();
         Arc::new(Self {
@@ -141,13 +145,14 @@ impl Node {
             bank,
             chain,
             wallet,
-            inbound_bell,
             facts,
             config,
+            payees,
             measures: Measures::default(),
             started_at: settla_server::clock::now(),
             sightings,
             statement_bell,
+            arrivals: Mutex::new(arrivals),
         })
     }
 
@@ -159,7 +164,8 @@ impl Node {
         workers.spawn(provider::run(Arc::clone(&self), off_ramp::OffRampDesk, stop.clone()));
         workers.spawn(provider::run(Arc::clone(&self), sell_back::SellBackDesk, stop.clone()));
         workers.spawn(provider::run(Arc::clone(&self), bank_payment::BankDesk, stop.clone()));
-        workers.spawn(inbox::run(Arc::clone(&self), stop.clone()));
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take();
+        workers.spawn(inbox::run(Arc::clone(&self), arrivals, stop.clone()));
         workers.spawn(statement::run(Arc::clone(&self), stop.clone()));
         workers.spawn(settlement::run(Arc::clone(&self), signer, stop.clone()));
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
@@ -208,6 +214,12 @@ pub(crate) async fn wait(bell: impl Future<Output = ()>, longest: Duration, stop
         }
     }
     !*stop.borrow()
+}
+
+/// Resolves when told to stop.
+pub(crate) async fn stopped(stop: &mut Stop) {
+    // An error means that nobody can tell any more, which is the end as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A signer that is ready to use.

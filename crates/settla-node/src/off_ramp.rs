@@ -10,9 +10,8 @@ use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::finding::Finding;
 use settla_rails::off_ramp::{OffRamp, Payout, PayoutBeneficiary, PayoutState};
 use settla_rails::{Enquired, Started};
-use settla_server::parties::{OpenPartiesError, open_parties};
+use settla_server::parties::OpenPartiesError;
 use settla_store::outbox::Claim;
-use settla_store::{StoreError, read};
 use settla_vault::Pii;
 use uuid::Uuid;
 
@@ -90,14 +89,8 @@ async fn start(node: &Node, ramp: &dyn OffRamp, claim: &Claim, acceptance_delay_
 }
 
 enum PayoutError {
-    Later(StoreError),
+    Later(OpenPartiesError),
     Never(&'static str),
-}
-
-impl From<StoreError> for PayoutError {
-    fn from(error: StoreError) -> Self {
-        Self::Later(error)
-    }
 }
 
 /// The payout that an effect is for.
@@ -124,13 +117,10 @@ async fn payout(node: &Node, claim: &Claim) -> Result<Payout, PayoutError> {
 
 /// The beneficiary in clear, which exists from here to the provider's socket.
 async fn beneficiary(node: &Node, claim: &Claim, country: &str) -> Result<PayoutBeneficiary, PayoutError> {
-    let rows = read::personal_data(&node.store.app, claim.tenant, &[claim.subject]).await?;
-    let row = rows.first().ok_or(PayoutError::Never("personal_data_missing"))?;
-    let parties =
-        open_parties(&node.keyring, claim.tenant, claim.subject, &row.parties).await.map_err(|error| match error {
-            OpenPartiesError::Key(settla_server::keyring::KeyringError::Store(error)) => PayoutError::Later(error),
-            _ => PayoutError::Never("personal_data_unreadable"),
-        })?;
+    let parties = node.payees.open(claim.tenant, claim.subject).await.map_err(|error| match error.lasting() {
+        None => PayoutError::Later(error),
+        Some(reason) => PayoutError::Never(reason),
+    })?;
     Ok(PayoutBeneficiary {
         name: parties.recipient_name,
         account_number: parties.recipient_account,

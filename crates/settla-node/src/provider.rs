@@ -1,6 +1,6 @@
 //! The loop that all provider workers share: claim what is due, call the provider, report or come back later.
 
-use crate::{Node, Stop, wait};
+use crate::{Node, Stop, stopped, wait};
 use async_trait::async_trait;
 use settla_domain::decide::Answer;
 use settla_domain::effect::EffectKind;
@@ -47,23 +47,22 @@ pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
     // Calls to the provider; what they found waits for the runner beside them, within a bound of its own.
     let places = Arc::new(Semaphore::new(node.config.concurrency));
     let in_work = Arc::new(Semaphore::new(IN_WORK_MAX));
-    while wait(node.runner.committed(), IDLE, &mut stop).await {
-        // Claim no more than can be worked on at once: a claim that waits would eat its lease.
-        while places.available_permits() > 0 && !*stop.borrow() {
-            let limit = places.available_permits().min(in_work.available_permits()) as i64;
-            if limit == 0 {
+    while wait(node.runner.ordered(desk.kind()), IDLE, &mut stop).await {
+        loop {
+            // Claim no more than can be worked on at once: a claim that waits would eat its lease.
+            if !has_room(&places, &mut stop).await || !has_room(&in_work, &mut stop).await {
                 break;
             }
-            let claims = match outbox::claim(&node.store.worker, desk.kind(), limit, node.config.lease_ms).await {
+            let limit = places.available_permits().min(in_work.available_permits());
+            let claimed = outbox::claim(&node.store.worker, desk.kind(), limit as i64, node.config.lease_ms).await;
+            let claims = match claimed {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::warn!(%error, kind = desk.kind().name(), "claiming failed");
                     break;
                 }
             };
-            if claims.is_empty() {
-                break;
-            }
+            let is_all = claims.len() < limit;
             for claim in claims {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let Ok(working) = Arc::clone(&in_work).acquire_owned().await else { return };
@@ -73,10 +72,23 @@ pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
                     drop(working);
                 });
             }
+            if is_all {
+                break;
+            }
         }
     }
     // What is still running finishes, within its own time-outs.
     let _ = in_work.acquire_many(u32::try_from(IN_WORK_MAX).unwrap_or(u32::MAX)).await;
+}
+
+/// Waits until there is a place. Returns false when told to stop.
+async fn has_room(places: &Semaphore, stop: &mut Stop) -> bool {
+    // Only this loop takes places, so one that is seen stays free.
+    tokio::select! {
+        biased;
+        () = stopped(stop) => false,
+        place = places.acquire() => place.is_ok(),
+    }
 }
 
 async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSemaphorePermit) {

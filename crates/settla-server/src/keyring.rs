@@ -3,7 +3,7 @@
 use settla_domain::tenant::TenantNo;
 use settla_store::{Store, StoreError, read};
 use settla_vault::{Dek, MasterKey};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ impl Keyring {
         if let Some(dek) = self.kept(tenant) {
             return Ok(dek);
         }
-        let profile = read::profile(&self.store.app, tenant).await?.ok_or(KeyringError::NoTenant)?;
+        let mut profiles = read::profiles(&self.store.runner, &BTreeSet::from([tenant])).await?;
+        let profile = profiles.remove(&tenant).ok_or(KeyringError::NoTenant)?;
         let dek = Arc::new(self.master.unwrap(&profile.dek_wrapped, tenant.0).map_err(|_| KeyringError::Unwrap)?);
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= KEYS_MAX {

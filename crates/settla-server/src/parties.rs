@@ -3,7 +3,10 @@
 use crate::keyring::{Keyring, KeyringError};
 use settla_domain::tenant::TenantNo;
 use settla_store::batch::SealedParties;
+use settla_store::together::Together;
+use settla_store::{Store, read};
 use settla_vault::{Aad, OpenError, Pii, PiiAccount, PiiName, open_pii, seal};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The table that the ciphertexts are bound to.
@@ -46,22 +49,64 @@ pub async fn seal_parties(
     })
 }
 
+/// Who is to be paid, for those who pay: read for all that come together, and opened for the one.
+pub struct Payees {
+    keyring: Arc<Keyring>,
+    sealed: Together<(TenantNo, Uuid), Option<SealedParties>>,
+}
+
+impl Payees {
+    /// Of a database.
+    pub fn start(store: Store, keyring: Arc<Keyring>) -> Self {
+        let sealed = Together::start(move |subjects: Vec<(TenantNo, Uuid)>| {
+            let store = store.clone();
+            async move {
+                let found = read::personal_data(&store.payer, &subjects).await?;
+                Ok(subjects.iter().map(|subject| found.get(subject).cloned()).collect())
+            }
+        });
+        Self { keyring, sealed }
+    }
+
+    /// The parties of a transfer or withdrawal, in clear.
+    pub async fn open(&self, tenant: TenantNo, subject: Uuid) -> Result<Parties, OpenPartiesError> {
+        let sealed = self.sealed.ask_patiently((tenant, subject)).await.map_err(|_| OpenPartiesError::Unavailable)?;
+        open_parties(&self.keyring, tenant, subject, &sealed.ok_or(OpenPartiesError::Missing)?).await
+    }
+}
+
 /// Sealed data does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenPartiesError {
+    /// It cannot be read now.
+    #[error("sealed personal data cannot be read now")]
+    Unavailable,
     /// The key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyringError),
     /// A field is damaged, moved or missing.
     #[error("sealed personal data does not open: {0}")]
     Open(#[from] OpenError),
-    /// A field that must be there is not.
+    /// What must be there is not.
     #[error("personal data is missing")]
     Missing,
 }
 
+impl OpenPartiesError {
+    /// Whether it may be otherwise in a while. If not, the reason as a stable code.
+    pub fn lasting(&self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable | Self::Key(KeyringError::Store(_)) => None,
+            Self::Missing => Some("personal_data_missing"),
+            Self::Key(KeyringError::NoTenant | KeyringError::Unwrap) | Self::Open(_) => {
+                Some("personal_data_unreadable")
+            }
+        }
+    }
+}
+
 /// Opens sealed parties.
-pub async fn open_parties(
+async fn open_parties(
     keyring: &Keyring,
     tenant: TenantNo,
     row: Uuid,

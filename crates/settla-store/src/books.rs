@@ -73,7 +73,7 @@ pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> 
 pub async fn live_debits(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
     let rows = sqlx::query(
         "SELECT tenant, debit_currency AS currency, sum(debit_amount)::bigint AS amount FROM transfers
-         WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY tenant, debit_currency",
+         WHERE live GROUP BY tenant, debit_currency",
     )
     .fetch_all(auditor)
     .await?;
@@ -168,7 +168,7 @@ pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreErr
 pub async fn open_transfers(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT state, count(*) AS n, extract(epoch FROM now() - min(updated_at))::float8 AS oldest_s FROM transfers
-         WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY state",
+         WHERE live GROUP BY state",
     )
     .fetch_all(auditor)
     .await?;

@@ -3,6 +3,8 @@
 use crate::StoreError;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use sqlx::types::Json;
+use std::collections::HashSet;
 
 /// A provider's event.
 #[derive(Debug, Clone)]
@@ -17,21 +19,40 @@ pub struct InboxEvent {
     pub attempts: i32,
 }
 
-/// Keeps events; repeats are passed over. Returns how many were new.
-pub async fn keep(worker: &PgPool, events: &[InboxEvent]) -> Result<u64, StoreError> {
-    let done = sqlx::query(
-        "INSERT INTO provider_events (provider, event_id, body) SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[]) ON CONFLICT DO NOTHING",
-    )
-    .bind(events.iter().map(|e| e.provider.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|e| e.event_id.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|e| e.body.clone()).collect::<Vec<_>>())
-    .execute(worker)
-    .await?;
-    Ok(done.rows_affected())
+/// How long a worker has an event for itself, in milliseconds.
+pub const LEASE_MS: i64 = 10_000;
+
+/// What an event is known by: provider and the provider's id.
+pub type EventName = (String, String);
+
+impl InboxEvent {
+    /// Its name.
+    pub fn name(&self) -> EventName {
+        (self.provider.clone(), self.event_id.clone())
+    }
 }
 
-/// Claims up to `limit` events that are due, for `lease_ms`.
-pub async fn claim(worker: &PgPool, limit: i64, lease_ms: i64) -> Result<Vec<InboxEvent>, StoreError> {
+/// Keeps events; repeats are passed over. Those that come with `true` are leased at once to whoever keeps them. Returns
+/// which were new.
+pub async fn keep(worker: &PgPool, events: &[(&InboxEvent, bool)]) -> Result<HashSet<EventName>, StoreError> {
+    let rows = sqlx::query(
+        "INSERT INTO provider_events (provider, event_id, body, attempts, next_at)
+         SELECT k.provider, k.event_id, k.body, k.leased::int, now() + k.leased::int * $5 * interval '1 millisecond'
+         FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::bool[]) k (provider, event_id, body, leased)
+         ON CONFLICT DO NOTHING RETURNING provider, event_id",
+    )
+    .bind(events.iter().map(|(e, _)| e.provider.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|(e, _)| e.event_id.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|(e, _)| Json(&e.body)).collect::<Vec<_>>())
+    .bind(events.iter().map(|(_, leased)| *leased).collect::<Vec<_>>())
+    .bind(LEASE_MS)
+    .fetch_all(worker)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("provider")?, r.try_get("event_id")?))).collect()
+}
+
+/// Claims up to `limit` events that are due, for [`LEASE_MS`].
+pub async fn claim(worker: &PgPool, limit: i64) -> Result<Vec<InboxEvent>, StoreError> {
     let rows = sqlx::query(
         "UPDATE provider_events p SET attempts = p.attempts + 1, next_at = now() + $2 * interval '1 millisecond'
          FROM (SELECT provider, event_id FROM provider_events WHERE NOT processed AND next_at <= now()
@@ -40,7 +61,7 @@ pub async fn claim(worker: &PgPool, limit: i64, lease_ms: i64) -> Result<Vec<Inb
          RETURNING p.provider, p.event_id, p.body, p.attempts",
     )
     .bind(limit)
-    .bind(lease_ms)
+    .bind(LEASE_MS)
     .fetch_all(worker)
     .await?;
     rows.iter()
@@ -56,27 +77,28 @@ pub async fn claim(worker: &PgPool, limit: i64, lease_ms: i64) -> Result<Vec<Inb
 }
 
 /// Marks events as dealt with.
-pub async fn processed(worker: &PgPool, events: &[&InboxEvent]) -> Result<(), StoreError> {
-    update(worker, events, "SET processed = true").await
+pub async fn processed(worker: &PgPool, events: &[EventName]) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE provider_events p SET processed = true
+         FROM unnest($1::text[], $2::text[]) k (provider, event_id) WHERE p.provider = k.provider AND p.event_id = k.event_id",
+    )
+    .bind(events.iter().map(|(provider, _)| provider.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
+    .execute(worker)
+    .await?;
+    Ok(())
 }
 
-/// Has events looked at again after `delay_ms`.
-pub async fn postpone(worker: &PgPool, events: &[&InboxEvent], delay_ms: i64) -> Result<(), StoreError> {
-    update(worker, events, &format!("SET next_at = now() + {delay_ms} * interval '1 millisecond'")).await
-}
-
-async fn update(worker: &PgPool, events: &[&InboxEvent], set: &str) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let statement = format!(
-        "UPDATE provider_events p {set} FROM unnest($1::text[], $2::text[]) k (provider, event_id) WHERE p.provider = k.provider AND p.event_id = k.event_id"
-    );
-    sqlx::query(&statement)
-        .bind(events.iter().map(|e| e.provider.as_str()).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| e.event_id.as_str()).collect::<Vec<_>>())
-        .execute(worker)
-        .await?;
+/// Has an event looked at again after `delay_ms`.
+pub async fn postpone(worker: &PgPool, event: &InboxEvent, delay_ms: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE provider_events SET next_at = now() + $3 * interval '1 millisecond' WHERE provider = $1 AND event_id = $2",
+    )
+    .bind(&event.provider)
+    .bind(&event.event_id)
+    .bind(delay_ms)
+    .execute(worker)
+    .await?;
     Ok(())
 }
 

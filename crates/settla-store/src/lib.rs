@@ -11,6 +11,7 @@ mod error;
 pub mod inbox;
 pub mod operator;
 pub mod outbox;
+pub mod pace;
 mod pool;
 pub mod read;
 pub mod reconcile;
@@ -20,6 +21,7 @@ mod row;
 pub mod set_aside;
 pub mod settlement;
 pub mod tenant_tx;
+pub mod together;
 pub mod webhook;
 
 pub use error::StoreError;

@@ -10,12 +10,20 @@ use std::time::Duration;
 
 const RUNNER: &str = "settla_runner";
 const WORKER: &str = "settla_worker";
+const PAYER: &str = "settla_payer";
 /// Roles whose statements are all look-ups by keys, of as many rows as they name.
-const BY_KEY: [&str; 2] = [RUNNER, WORKER];
+const BY_KEY: [&str; 3] = [RUNNER, WORKER, PAYER];
 /// A prepared statement's plan is kept. One that was made when a table was empty reads all of it for ever; for these
-/// roles no plan but index look-ups in a nested loop is ever right, however many rows there are.
-const PLANS_BY_KEY: [(&str, &str); 4] =
-    [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+/// roles no plan but index look-ups in a nested loop is ever right, however many rows there are. Since it does not depend
+/// on what is asked for, it is made once and not anew for each batch, which took longer than carrying it out.
+const PLANS_BY_KEY: [(&str, &str); 6] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// Where the database is and how many connections to keep, per role.
 #[derive(Debug, Clone)]
@@ -44,6 +52,8 @@ pub struct Store {
     pub app: PgPool,
     /// Workers: see all tenants, but only the tables of work.
     pub worker: PgPool,
+    /// Personal data of those who are to be paid, of the tenants that it is opened to, and nothing else.
+    pub payer: PgPool,
     /// Operators' commands: tenants, keys, fees, limits.
     pub operator: PgPool,
     /// Checks and reports: reads all but personal data and keys.
@@ -81,6 +91,7 @@ impl Store {
             runner: pool(RUNNER, 4),
             app: pool("settla_app", config.app_connections),
             worker: pool(WORKER, config.worker_connections),
+            payer: pool(PAYER, 2),
             operator: pool("settla_operator", 2),
             // One for gauges, one for a round of reconciliation, one for whoever asks besides.
             auditor: pool("settla_auditor", 3),
@@ -96,7 +107,9 @@ impl Store {
 
     /// Gives the connections back.
     pub async fn close(&self) {
-        for pool in [&self.runner, &self.app, &self.worker, &self.operator, &self.auditor, &self.reconciler] {
+        for pool in
+            [&self.runner, &self.app, &self.worker, &self.payer, &self.operator, &self.auditor, &self.reconciler]
+        {
             pool.close().await;
         }
     }

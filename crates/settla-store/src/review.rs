@@ -1,12 +1,13 @@
 //! Payments under review and what operators propose about them.
 
 use crate::StoreError;
-use crate::row::{at, json, money, tenant, tenant_i32, to_json};
+use crate::row::{at, json, money, tenant, tenant_i32};
 use settla_domain::money::Money;
 use settla_domain::review::Decision;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::postgres::{PgPool, PgRow};
+use sqlx::types::Json;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -93,7 +94,7 @@ pub async fn propose(operator: &PgPool, new: &Proposal) -> Result<(), StoreError
     .bind(new.id)
     .bind(tenant_i32(new.tenant))
     .bind(new.subject)
-    .bind(to_json(&new.decision, "decision")?)
+    .bind(Json(&new.decision))
     .bind(&new.ticket)
     .bind(&new.reason)
     .bind(&new.proposed_by)

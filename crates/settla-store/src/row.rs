@@ -7,6 +7,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use time::OffsetDateTime;
 
 /// The tenant number as its column's type. Numbers come from a Postgres identity, so they fit.
@@ -51,11 +52,5 @@ pub fn maybe_at(row: &PgRow, column: &'static str) -> Result<Option<Timestamp>, 
 
 /// A JSON document from its column.
 pub fn json<T: DeserializeOwned>(row: &PgRow, column: &'static str) -> Result<T, StoreError> {
-    let value: serde_json::Value = row.try_get(column)?;
-    serde_json::from_value(value).map_err(|_| StoreError::Corrupt(column))
-}
-
-/// A document for a column. Our own types always serialise; if one did not, the write is refused.
-pub fn to_json<T: serde::Serialize>(value: &T, what: &'static str) -> Result<serde_json::Value, StoreError> {
-    serde_json::to_value(value).map_err(|_| StoreError::Corrupt(what))
+    row.try_get::<Json<T>, _>(column).map(|json| json.0).map_err(|_| StoreError::Corrupt(column))
 }

@@ -4,6 +4,9 @@ use clap::{Parser, Subcommand};
 use settla::{bench, data, demo, dev, doctor, ledger, operator, outbox, reconcile, review, route, sandbox, ui};
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
 ///
 /// Start with `settla dev`: it runs the whole system on this machine and prints keys and requests to try.
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     be_quiet_when_nobody_reads();
     settla_rails::http::install_tls_provider();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("settla: no threads to run on: {error}");
@@ -81,6 +84,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Half of the cores: Postgres needs about as much, and every thread more costs wake-ups (docs/performance.md).
+/// `TOKIO_WORKER_THREADS` says otherwise.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        builder.worker_threads((cores / 2).max(1));
+    }
+    builder.enable_all().build()
 }
 
 /// `settla demo | head` ends the command, which cleans up as after any panic, but is no defect to tell of.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use settla::local::{Amount, ApiClient, Receiver, System};
 use settla_devkit::TestFolder;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -177,7 +177,22 @@ async fn a_tenant_gets_no_more_through_than_was_agreed() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     let (client, other) = (fixture.system.client(0).unwrap(), fixture.system.client(1).unwrap());
+    // Terms that are changed hold for every process within a second.
+    let holds = async |quotes: u64, transfers: u64| {
+        let begun = Instant::now();
+        loop {
+            let me = client.get("/v1/me").await.unwrap().success().unwrap();
+            let shown: Vec<_> =
+                me["rate_limits"].as_array().unwrap().iter().map(|l| l["per_minute"].as_u64()).collect();
+            if shown == [Some(quotes), Some(transfers), Some(2_000), Some(1_000)] {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(1), "{shown:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     limit(&["--quotes", "3", "--transfers", "1"]).await;
+    holds(3, 1).await;
     let mut codes = Vec::new();
     for _ in 0..4 {
         let quote = client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap();
@@ -185,13 +200,11 @@ async fn a_tenant_gets_no_more_through_than_was_agreed() {
     }
     assert_eq!(codes.iter().filter(|(status, _)| *status == 201).count(), 3, "{codes:?}");
     assert_eq!(codes[3], (429, "rate_limited".to_owned()));
-    // Not the other classes, nor the other tenant, and the key's owner can see what holds.
-    let me = client.get("/v1/me").await.unwrap().success().unwrap();
-    let shown: Vec<_> = me["rate_limits"].as_array().unwrap().iter().map(|l| l["per_minute"].as_u64()).collect();
-    assert_eq!(shown, [Some(3), Some(1), Some(2_000), Some(1_000)]);
+    // Not the other classes (the key's owner has just seen what holds), nor the other tenant.
     other.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
-    // The usual limits again, at once.
+    // The usual limits again, without waiting for the minute to end.
     limit(&[]).await;
+    holds(1_000, 500).await;
     client.quote("GBP", "NGN", Amount::Source("20.00")).await.unwrap().success().unwrap();
     fixture.stop().await;
 }

@@ -131,8 +131,16 @@ impl Ground {
 
     async fn mend(&mut self) {
         for table in TABLES {
-            let back =
-                format!("DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM sound.{table}");
+            // The database fills the generated ones in by itself.
+            let columns = format!(
+                "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+                 WHERE attrelid = 'settla.{table}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+            );
+            let columns: String = sqlx::query_scalar(&columns).fetch_one(&mut self.database).await.unwrap();
+            let back = format!(
+                "DELETE FROM {table};
+                 INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM sound.{table}"
+            );
             self.run(&back).await;
         }
     }

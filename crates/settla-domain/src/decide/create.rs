@@ -2,6 +2,7 @@
 
 use super::{Answer, CreateTransfer, Decision};
 use crate::account::AccountKind::{Available, Held};
+use crate::beneficiary::is_paid_in;
 use crate::effect::{Effect, EffectOrder};
 use crate::event::Event;
 use crate::limit::{Limits, Usage};
@@ -33,6 +34,9 @@ pub(super) fn transfer(world: &World, create: &CreateTransfer, now: Timestamp) -
     }
     if now >= quote.expires_at {
         return Err(Refusal::QuoteExpired);
+    }
+    if !is_paid_in(quote.terms.destination.currency, &create.beneficiary.country) {
+        return Err(Refusal::CurrencyNotPaidHere);
     }
     let debit = quote.terms.debit;
     let position = world.position(create.tenant, debit.currency);

@@ -32,30 +32,30 @@ pub(crate) struct Gate {
     pub(crate) mutates: bool,
 }
 
-/// Sheds what is too much and ends what takes too long. A mutation that is cut off here may still be carried out; its
-/// idempotency key finds out.
-pub(crate) async fn bound(State(gate): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Sheds what is too much, ends what takes too long, and lets in what the row allows. A mutation that is cut off here may
+/// still be carried out; its idempotency key finds out.
+pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     if gate.access == Access::Probe {
-        return Ok(next.run(request).await);
+        return admit(&gate, request, next).await;
     }
     let shared = &gate.shared;
     let _slot = shared
         .slots
         .try_acquire()
         .map_err(|_| Problem::unavailable("overloaded", "Too many requests at once; try again in a moment.", 1))?;
-    timeout(shared.gateway.limits.request_time_max, next.run(request)).await.map_err(|_| {
-        Problem::new(
+    timeout(shared.gateway.limits.request_time_max, admit(&gate, request, next)).await.unwrap_or_else(|_| {
+        Err(Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "timeout",
             "The request took too long. If it was to change something, repeat it with the same Idempotency-Key.",
-        )
+        ))
     })
 }
 
 /// Lets in what the row allows, and hands on what was learned on the way.
-pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Result<Response, Problem> {
+async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response, Problem> {
     let Access::Key(scope) = gate.access else {
-        return proceed(&gate, request, next).await;
+        return proceed(gate, request, next).await;
     };
     let session = Session::open(&gate.shared.gateway, request.headers()).await?;
     let caller = &session.caller;
@@ -67,7 +67,7 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
         Err(forbidden)
     } else {
         request.extensions_mut().insert(session);
-        proceed(&gate, request, next).await
+        proceed(gate, request, next).await
     };
     // Whatever the answer, it tells how the tenant stands.
     let mut response = answer.into_response();

@@ -58,6 +58,10 @@ fn refused(refusal: Refusal) -> Problem {
             "No provider can carry this at the moment; try again in a moment or a smaller amount.",
             ROUTE_RETRY_S,
         ),
+        // Both parts of the body may be right by themselves; this is the one that names where.
+        Refusal::CurrencyNotPaidHere => {
+            Problem::bad_request(refusal.code(), refusal.to_string()).at("beneficiary/country")
+        }
         Refusal::NotCancellable | Refusal::EndpointDisabled | Refusal::DeliveryPending => {
             Problem::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string())
         }

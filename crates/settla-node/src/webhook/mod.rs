@@ -9,12 +9,13 @@ use settla_domain::event::TEST_EVENT_TYPE;
 use settla_domain::id::{EndpointId, EventId};
 use settla_server::clock::now;
 use settla_server::webhook_secret_label;
+use settla_store::pace::Pace;
 use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Deliveries at the same time.
 const CONCURRENCY: usize = 128;
@@ -25,6 +26,8 @@ const PER_TENANT: i64 = 64;
 /// Longer than a delivery may take.
 const LEASE_MS: i64 = 40_000;
 const IDLE: Duration = Duration::from_millis(250);
+/// From one look for what is due to the next, at least: it costs much, however little it finds.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often secrets that sign no more are looked for, to be erased.
 const ERASE_EVERY: Duration = Duration::from_secs(5);
 /// Waits between attempts, in seconds; 75 hours in all.
@@ -42,14 +45,24 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
     };
     let places = Arc::new(Semaphore::new(CONCURRENCY));
     let (results, queue) = mpsc::channel(CONCURRENCY * 2);
-    let recorder = tokio::spawn(record(Arc::clone(&node), queue));
+    let recorded = Arc::new(Notify::new());
+    let recorder = tokio::spawn(record(Arc::clone(&node), queue, Arc::clone(&places), Arc::clone(&recorded)));
     let mut erased_at: Option<Instant> = None;
-    while wait(node.runner.committed(), IDLE, &mut stop).await {
+    let mut pace = Pace::new(LOOK_EVERY);
+    // What its tenant or endpoint had no place for may have one when others are done.
+    let bell = async || {
+        tokio::select! {
+            () = node.runner.deliveries() => {}
+            () = recorded.notified() => {}
+        }
+    };
+    while wait(bell(), IDLE, &mut stop).await {
         if erased_at.is_none_or(|at| at.elapsed() >= ERASE_EVERY) {
             erase(&node).await;
             erased_at = Some(Instant::now());
         }
         while places.available_permits() > 0 && !*stop.borrow() {
+            pace.turn().await;
             let free = places.available_permits() as i64;
             let places_now = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
             let due = match webhook::claim(&node.store.worker, places_now, LEASE_MS).await {
@@ -59,9 +72,8 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
                     break;
                 }
             };
-            if due.is_empty() {
-                break;
-            }
+            // So few are all that may be begun now: no endpoint can be at its limit.
+            let is_all = due.is_empty() || (due.len() as i64) < free.min(PER_ENDPOINT);
             for delivery in due {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let (node, dialler, results) = (Arc::clone(&node), Arc::clone(&dialler), results.clone());
@@ -72,18 +84,25 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
                     drop(place);
                 });
             }
+            if is_all {
+                break;
+            }
         }
     }
     drop(results);
     let _ = recorder.await;
 }
 
-/// Records attempts, many at once.
-async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>) {
+/// Records attempts, many at once, and rings if there were so many that others may have had to wait for them.
+async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>, places: Arc<Semaphore>, recorded: Arc<Notify>) {
     let mut attempts = Vec::with_capacity(CONCURRENCY);
     while queue.recv_many(&mut attempts, CONCURRENCY).await > 0 {
         if let Err(error) = webhook::attempted(&node.store.worker, &attempts).await {
             tracing::warn!(%error, "attempts cannot be recorded; they will be made again");
+        }
+        let under_way = CONCURRENCY - places.available_permits();
+        if under_way + attempts.len() >= PER_ENDPOINT as usize {
+            recorded.notify_one();
         }
         attempts.clear();
     }

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -14,6 +15,8 @@ use crate::error::StoreError;
 
 /// Longest line that is read back. A manifest of 2,000 members takes about 200 kB.
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// From one sync to the next, at least: whoever comes in between shares it, and the disk is there for others too.
+const SYNC_EVERY: Duration = Duration::from_millis(10);
 /// With this much waiting for the disk, further changes are refused.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A write buffer larger than this is given back after use.
@@ -137,6 +140,7 @@ impl Drop for Journal {
 
 fn write_until_closed(mut file: File, path: &Path, shared: &Shared, progress: &watch::Sender<Durable>) {
     let mut lines = Vec::new();
+    let mut synced_at: Option<Instant> = None;
     loop {
         let position = {
             let mut waiting = shared.lock();
@@ -146,9 +150,15 @@ fn write_until_closed(mut file: File, path: &Path, shared: &Shared, progress: &w
             if waiting.lines.is_empty() {
                 return;
             }
+            if let Some(left) = synced_at.and_then(|at| SYNC_EVERY.checked_sub(at.elapsed())) {
+                drop(waiting);
+                std::thread::sleep(left);
+                waiting = shared.lock();
+            }
             std::mem::swap(&mut lines, &mut waiting.lines);
             waiting.position
         };
+        synced_at = Some(Instant::now());
         if let Err(error) = file.write_all(&lines).and_then(|()| file.sync_data()) {
             tracing::error!(path = %path.display(), %error, "journal write failed");
             shared.lock().failed = true;

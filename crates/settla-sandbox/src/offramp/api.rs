@@ -135,10 +135,12 @@ fn accept(
     if is_new {
         ledger.control.admit()?;
     }
-    let due_ms = now_ms() + ledger.control.script(&offramp.script).delay_ms(behaviour, id);
-    let first = Payout { request: request.clone(), behaviour, due_ms, status: PayoutStatus::Pending };
+    let at_ms = now_ms();
+    let due_ms = at_ms + ledger.control.script(&offramp.script).delay_ms(behaviour, id);
+    let status = PayoutStatus::Pending;
+    let first = Payout { request: request.clone(), behaviour, accepted_ms: at_ms, due_ms, status };
     if is_new {
-        change.write(Record::Accepted { key, request: Box::new(request), behaviour, due_ms });
+        change.write(Record::Accepted { key, request: Box::new(request), behaviour, at_ms, due_ms });
     } else if known_key.is_none() {
         change.write(Record::Key { key, payout: id });
     }

@@ -37,6 +37,9 @@ pub(crate) struct Entry {
     id: Uuid,
     #[serde(rename = "booked_at", serialize_with = "clock::as_rfc3339")]
     booked_at_ms: u64,
+    /// When the settlement or the payout that it is about was accepted.
+    #[serde(rename = "accepted_at", serialize_with = "clock::as_rfc3339")]
+    accepted_at_ms: u64,
     kind: EntryKind,
     currency: Currency,
     #[serde(serialize_with = "money::as_string")]
@@ -53,7 +56,7 @@ pub(crate) enum Record {
     SettlementAccepted { request: SettlementRequest, at_ms: u64 },
     SettlementVerified { settlement: Uuid, at_ms: u64 },
     SettlementRefused { settlement: Uuid, reason: String },
-    Accepted { key: String, request: Box<PayoutRequest>, behaviour: Behaviour, due_ms: u64 },
+    Accepted { key: String, request: Box<PayoutRequest>, behaviour: Behaviour, at_ms: u64, due_ms: u64 },
     Key { key: String, payout: Uuid },
     Paid { payout: Uuid, amount: Amount, reference: String, at_ms: u64 },
     Returning { payout: Uuid, amount: Amount, reason: String },
@@ -110,7 +113,7 @@ impl Ledger for OfframpLedger {
                     settlement.status = SettlementStatus::Refused(reason);
                 }
             }
-            Record::Accepted { key, request, behaviour, due_ms } => {
+            Record::Accepted { key, request, behaviour, at_ms, due_ms } => {
                 let id = request.client_payout_id;
                 self.keys.insert(key, id);
                 if self.verified.contains(&request.settlement_tx_hash) {
@@ -118,7 +121,8 @@ impl Ledger for OfframpLedger {
                 } else {
                     self.waiting.entry(request.settlement_tx_hash).or_default().push(id);
                 }
-                let payout = Payout { request: *request, behaviour, due_ms, status: PayoutStatus::Pending };
+                let status = PayoutStatus::Pending;
+                let payout = Payout { request: *request, behaviour, accepted_ms: at_ms, due_ms, status };
                 self.count(payout.status.name(), 1);
                 self.promised.add(payout.request.destination);
                 self.payouts.insert(id, payout);
@@ -204,7 +208,12 @@ impl OfframpLedger {
         let amount = if matches!(kind, EntryKind::TokensReceived) { size } else { -size };
         let seq = self.entries.len() as u64 + 1;
         let currency = money.currency;
-        self.entries.push(Entry { seq, id, booked_at_ms, kind, currency, amount, tx_hash, reference });
+        let accepted = match kind {
+            EntryKind::TokensReceived => self.settlements.get(&id).map(|settlement| settlement.accepted_ms),
+            EntryKind::Paid | EntryKind::TokensReturned => self.payouts.get(&id).map(|payout| payout.accepted_ms),
+        };
+        let accepted_at_ms = accepted.unwrap_or(booked_at_ms);
+        self.entries.push(Entry { seq, id, booked_at_ms, accepted_at_ms, kind, currency, amount, tx_hash, reference });
     }
 
     fn apply_outflow(&mut self, record: &OutflowRecord) {

@@ -100,6 +100,7 @@ impl PayoutStatus {
 pub(crate) struct Payout {
     pub(crate) request: PayoutRequest,
     pub(crate) behaviour: Behaviour,
+    pub(crate) accepted_ms: u64,
     pub(crate) due_ms: u64,
     pub(crate) status: PayoutStatus,
 }

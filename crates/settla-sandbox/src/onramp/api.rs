@@ -104,10 +104,12 @@ fn accept(
     if is_new {
         ledger.control.admit()?;
     }
-    let due_ms = now_ms() + ledger.control.script(&onramp.script).delay_ms(behaviour, id);
-    let first = Order { request: request.clone(), behaviour, due_ms, status: OrderStatus::Accepted, deliver: 0 };
+    let at_ms = now_ms();
+    let due_ms = at_ms + ledger.control.script(&onramp.script).delay_ms(behaviour, id);
+    let status = OrderStatus::Accepted;
+    let first = Order { request: request.clone(), behaviour, accepted_ms: at_ms, due_ms, status, deliver: 0 };
     if is_new {
-        change.write(Record::Accepted { key, request, behaviour, due_ms });
+        change.write(Record::Accepted { key, request, behaviour, at_ms, due_ms });
     } else if known_key.is_none() {
         change.write(Record::Key { key, order: id });
     }

@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     id: Uuid,
     #[serde(rename = "booked_at", serialize_with = "clock::as_rfc3339")]
     booked_at_ms: u64,
+    #[serde(rename = "accepted_at", serialize_with = "clock::as_rfc3339")]
+    accepted_at_ms: u64,
     client_order_id: Uuid,
     fiat_taken: Money,
     tokens_delivered: Money,
@@ -36,7 +38,7 @@ pub(crate) struct Entry {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record {
     Endpoint { endpoint: StoredEndpoint },
-    Accepted { key: String, request: OrderRequest, behaviour: Behaviour, due_ms: u64 },
+    Accepted { key: String, request: OrderRequest, behaviour: Behaviour, at_ms: u64, due_ms: u64 },
     Key { key: String, order: Uuid },
     Rejected { order: Uuid, reason: String },
     Debited { order: Uuid, deliver: Amount },
@@ -69,13 +71,14 @@ impl Ledger for OnrampLedger {
         match record {
             Record::Endpoint { endpoint } => self.endpoint = Some(endpoint),
             Record::Control { control } => self.control = control,
-            Record::Accepted { key, request, behaviour, due_ms } => {
+            Record::Accepted { key, request, behaviour, at_ms, due_ms } => {
                 let id = request.client_order_id;
                 self.keys.insert(key, id);
                 self.due.insert((due_ms, id));
                 self.count("pending", 1);
                 self.promised += request.destination.amount.0;
-                let order = Order { request, behaviour, due_ms, status: OrderStatus::Accepted, deliver: 0 };
+                let status = OrderStatus::Accepted;
+                let order = Order { request, behaviour, accepted_ms: at_ms, due_ms, status, deliver: 0 };
                 self.orders.insert(id, order);
             }
             Record::Key { key, order } => {
@@ -129,6 +132,7 @@ impl OnrampLedger {
                         seq: self.entries.len() as u64 + 1,
                         id: member.id,
                         booked_at_ms: *at_ms,
+                        accepted_at_ms: order.accepted_ms,
                         client_order_id: member.id,
                         fiat_taken: order.request.source,
                         tokens_delivered: tokens,

@@ -75,6 +75,7 @@ pub(crate) enum OrderStatus {
 pub(crate) struct Order {
     pub(crate) request: OrderRequest,
     pub(crate) behaviour: Behaviour,
+    pub(crate) accepted_ms: u64,
     pub(crate) due_ms: u64,
     pub(crate) status: OrderStatus,
     /// Tokens to be delivered, decided with the debit.

@@ -18,18 +18,21 @@
 //! may have written the row (an idempotency key, a bank entry) just after the first look. A COMMIT whose answer
 //! was lost is settled by its marker before anything is tried again. The memory of a failed batch is dropped.
 
+mod bells;
 mod fold;
 
+use bells::Bells;
 use fold::Folded;
 use settla_domain::decide::{Answer, Command};
+use settla_domain::effect::EffectKind;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
-use settla_store::batch::{BatchConnection, BatchTx, SealedParties, was_committed};
+use settla_store::batch::{BatchConnection, BatchTx, Memory, SealedParties, was_committed};
 use settla_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 /// Most commands of one batch.
@@ -94,7 +97,7 @@ type Job = (Envelope, oneshot::Sender<Result<Decided, RunnerError>>);
 #[derive(Clone)]
 pub struct Runner {
     jobs: mpsc::Sender<Job>,
-    committed: Arc<Notify>,
+    bells: Arc<Bells>,
 }
 
 impl Runner {
@@ -108,10 +111,10 @@ impl Runner {
         // There from the start, so that its first increase is one.
         metrics::counter!(COMMANDS_FAILED).increment(0);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let committed = Arc::new(Notify::new());
-        let database = Database { store, batch_time_max };
-        tokio::spawn(run(database, queue, Arc::clone(&committed)));
-        Self { jobs, committed }
+        let bells = Arc::new(Bells::new());
+        let database = Database { store, batch_time_max, bells: Arc::clone(&bells), memory: Arc::default() };
+        tokio::spawn(run(database, queue));
+        Self { jobs, bells }
     }
 
     /// Has a command decided and made durable. Refuses at once when too much is queued.
@@ -131,9 +134,15 @@ impl Runner {
         answer.await.unwrap_or(Err(RunnerError::Unavailable))
     }
 
-    /// Resolves when a batch has been committed: there may be new effects.
-    pub async fn committed(&self) {
-        self.committed.notified().await;
+    /// Resolves when a batch that orders effects of this kind has been committed. For one worker a kind: each bell is
+    /// heard once.
+    pub async fn ordered(&self, kind: EffectKind) {
+        self.bells.ordered(kind).await;
+    }
+
+    /// Resolves when a batch that makes webhook deliveries has been committed. For one worker as well.
+    pub async fn deliveries(&self) {
+        self.bells.deliveries().await;
     }
 }
 
@@ -142,9 +151,11 @@ impl Runner {
 struct Database {
     store: Store,
     batch_time_max: Duration,
+    bells: Arc<Bells>,
+    memory: Arc<Memory>,
 }
 
-async fn run(database: Database, mut queue: mpsc::Receiver<Job>, committed: Arc<Notify>) {
+async fn run(database: Database, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
         let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
@@ -153,7 +164,6 @@ async fn run(database: Database, mut queue: mpsc::Receiver<Job>, committed: Arc<
         let answers = survive(&database, envelopes).await;
         metrics::histogram!("settla_batch_seconds").record(begun.elapsed().as_secs_f64());
         metrics::histogram!("settla_batch_commands").record(commands as f64);
-        committed.notify_waiters();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // A caller that has gone away does not matter: its command is durable and its retry gets the answer.
             let _ = reply.send(answer);
@@ -215,6 +225,7 @@ async fn apply(database: &Database, envelopes: &[Envelope]) -> Result<Vec<Result
             Err(Attempt::Commit(error, answers)) => {
                 tracing::warn!(%error, "the answer to a COMMIT was lost");
                 if settle_commit(database, id).await? {
+                    database.bells.ring_all();
                     return Ok(answers);
                 }
                 error
@@ -253,7 +264,7 @@ impl From<StoreError> for Attempt {
 async fn once(database: &Database, id: Uuid, envelopes: &[Envelope]) -> Result<Answers, Attempt> {
     let mut connection = BatchConnection::acquire(&database.store.runner).await?;
     let mut committing = None;
-    let work = transact(&mut connection, id, envelopes, &mut committing);
+    let work = transact(&mut connection, id, envelopes, database, &mut committing);
     match tokio::time::timeout(database.batch_time_max, work).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -272,6 +283,7 @@ async fn transact(
     connection: &mut BatchConnection,
     id: Uuid,
     envelopes: &[Envelope],
+    database: &Database,
     committing: &mut Option<Answers>,
 ) -> Result<Answers, Attempt> {
     let mut tenants: BTreeSet<TenantNo> = envelopes.iter().map(|e| e.tenant).collect();
@@ -280,7 +292,7 @@ async fn transact(
         tenants.insert(TenantNo::PLATFORM);
     }
     let mut tx = BatchTx::begin(connection, id, &tenants).await?;
-    let mut loaded = tx.load(fold::keys(envelopes, tenants)).await?;
+    let mut loaded = tx.load(fold::keys(envelopes, tenants), &database.memory).await?;
     // Read under the lock, so that times never run backwards within a tenant on one machine.
     let now = crate::clock::now();
     let Folded { outcome, answers, broken } = fold::fold(&mut loaded, envelopes, now);
@@ -290,10 +302,14 @@ async fn transact(
     if outcome.changes.is_empty() && outcome.idempotency.is_empty() {
         return Ok(answers);
     }
-    tx.write(&outcome, &loaded, now).await?;
+    let deliveries = tx.write(&outcome, &loaded, now).await?;
     let answers = committing.insert(answers);
     match tx.commit().await {
-        Ok(()) => Ok(std::mem::take(answers)),
+        Ok(()) => {
+            database.memory.committed(&outcome.changes);
+            database.bells.ring(&outcome.changes, deliveries);
+            Ok(std::mem::take(answers))
+        }
         Err(StoreError::Unreachable(error)) => {
             Err(Attempt::Commit(StoreError::Unreachable(error), std::mem::take(answers)))
         }

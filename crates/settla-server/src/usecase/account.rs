@@ -1,17 +1,20 @@
 //! Who the caller is.
 
-use super::{Server, from_store};
+use super::Server;
 use settla_domain::money::Money;
 use settla_domain::tenant::TenantStatus;
 use settla_port::caller::{Caller, FeeView, LimitView, Me, RateLimitView};
 use settla_port::error::PortError;
-use settla_store::read;
+use settla_store::read::TenantProfile;
+use std::sync::Arc;
+
+/// What was agreed with the caller.
+pub(super) async fn profile(server: &Server, caller: &Caller) -> Result<Arc<TenantProfile>, PortError> {
+    server.access.profile(caller.tenant()).await?.ok_or(PortError::Unauthenticated)
+}
 
 pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError> {
-    let profile = read::profile(&server.store.app, caller.tenant())
-        .await
-        .map_err(from_store)?
-        .ok_or(PortError::Unauthenticated)?;
+    let profile = profile(server, caller).await?;
     let status = match profile.terms.status {
         TenantStatus::Onboarding => "onboarding",
         TenantStatus::Active => "active",
@@ -33,7 +36,7 @@ pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError
     });
     Ok(Me {
         tenant_id: profile.id,
-        name: profile.name,
+        name: profile.name.clone(),
         status: status.to_owned(),
         environment: caller.environment().as_str().to_owned(),
         key_id: caller.key(),

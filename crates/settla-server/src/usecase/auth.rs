@@ -1,11 +1,10 @@
 //! From a presented key to a caller. Whatever is wrong with a key, the answer is the same.
 
-use super::{Server, from_store};
+use super::Server;
 use settla_port::caller::{Caller, Scope};
 use settla_port::error::PortError;
 use settla_port::rate_limit::RateLimits;
 use settla_store::operator::RateOverrides;
-use settla_store::read;
 use settla_vault::ApiKey;
 
 pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller, PortError> {
@@ -14,10 +13,7 @@ pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller
         return Err(PortError::Unauthenticated);
     }
     for hasher in &server.config.hashers {
-        let hash = hasher.hash(key);
-        let found =
-            read::find_api_key(&server.store.app, hash.as_bytes(), environment.as_str()).await.map_err(from_store)?;
-        if let Some(found) = found {
+        if let Some(found) = server.access.key(hasher.hash(key).as_bytes()).await? {
             let scopes = found.scopes.iter().filter_map(|name| Scope::from_name(name)).collect();
             let limits = rate_limits(&found.rate_limits);
             return Ok(Caller::from_authentication(found.id, found.tenant, environment, scopes, limits));

@@ -14,21 +14,6 @@ use settla_vault::{Pii, PiiAccount, PiiName};
 
 const WHY: &str = "checking its form";
 
-/// Countries that a currency is paid out in.
-fn countries(currency: Currency) -> &'static [&'static str] {
-    match currency {
-        Currency::NGN => &["NG"],
-        Currency::KES => &["KE"],
-        Currency::GHS => &["GH"],
-        Currency::GBP => &["GB"],
-        Currency::EUR => &[
-            "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT",
-            "SI", "SK",
-        ],
-        _ => &[],
-    }
-}
-
 /// An account that has been checked: its number, its bank, its country.
 struct Checked {
     number: String,
@@ -132,11 +117,6 @@ fn sender_account(account: &PiiAccount) -> Result<PiiAccount, PortError> {
         return Err(PortError::Invalid { field: "sender/account", code: "account_not_valid", message });
     }
     Ok(PiiAccount::new(text))
-}
-
-/// Whether a currency is paid out in a country.
-pub(super) fn pays_in(currency: Currency, country: &str) -> bool {
-    countries(currency).contains(&country)
 }
 
 /// Checks the account of a withdrawal; returns the payee in canonical form, and the account masked.

@@ -1,57 +1,54 @@
 //! Providers' webhooks: verified, kept, acknowledged. Many that arrive together are kept by one statement.
 
-use super::{Server, from_store};
+use super::{Server, from_together};
 use crate::clock::now;
 use settla_port::error::PortError;
 use settla_port::webhook::ProviderEvent;
 use settla_store::Store;
 use settla_store::inbox::{self, InboxEvent};
+use settla_store::together::Together;
 use settla_vault::WebhookHeaders;
 use settla_vault::webhook::{TOLERANCE_S, verify};
-use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, oneshot};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::mpsc;
 
-/// Most events kept by one statement.
-const BATCH_MAX: usize = 500;
-/// Most events that wait.
-const QUEUE_MAX: usize = 4_096;
+/// Most events that are handed to this process's own worker and not begun yet.
+const HANDED_OVER_MAX: usize = 2_048;
 
-type Job = (InboxEvent, oneshot::Sender<Result<(), PortError>>);
-
-/// Keeps events.
+/// Keeps events, and hands them to the worker of this process if it has room: the row is then leased to it from the start,
+/// which saves looking for it. What is not handed over, or not dealt with before the lease ends, is found in the table.
 pub(super) struct Inbound {
-    jobs: mpsc::Sender<Job>,
-    bell: Arc<Notify>,
+    events: Together<InboxEvent, ()>,
+    arrivals: Mutex<Option<mpsc::Receiver<InboxEvent>>>,
 }
 
 impl Inbound {
     pub(super) fn start(store: Store) -> Self {
-        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE_MAX);
-        let bell = Arc::new(Notify::new());
-        let rung = Arc::clone(&bell);
-        tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(BATCH_MAX);
-            while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-                let (events, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-                let outcome = inbox::keep(&store.worker, &events).await.map(|_| ()).map_err(from_store);
-                rung.notify_one();
-                for reply in replies {
-                    // A provider that has hung up sends the event again; it is kept once.
-                    let _ = reply.send(outcome.clone());
+        let (hand_over, arrivals) = mpsc::channel(HANDED_OVER_MAX);
+        let events = Together::start(move |events: Vec<InboxEvent>| {
+            let (store, hand_over) = (store.clone(), hand_over.clone());
+            async move {
+                let places: Vec<_> = events.iter().map(|_| hand_over.clone().try_reserve_owned().ok()).collect();
+                let kept: Vec<(&InboxEvent, bool)> =
+                    events.iter().zip(&places).map(|(event, place)| (event, place.is_some())).collect();
+                let mut new = inbox::keep(&store.worker, &kept).await?;
+                let answers = vec![(); events.len()];
+                for (event, place) in events.into_iter().zip(places) {
+                    let is_new = new.remove(&event.name());
+                    if let Some(place) = place.filter(|_| is_new) {
+                        place.send(InboxEvent { attempts: 1, ..event });
+                    }
                 }
+                // A provider that has hung up sends the event again; it is kept once.
+                Ok(answers)
             }
         });
-        Self { jobs, bell }
+        Self { events, arrivals: Mutex::new(Some(arrivals)) }
     }
 
-    pub(super) fn bell(&self) -> Arc<Notify> {
-        Arc::clone(&self.bell)
-    }
-
-    async fn keep(&self, event: InboxEvent) -> Result<(), PortError> {
-        let (reply, kept) = oneshot::channel();
-        self.jobs.try_send((event, reply)).map_err(|_| PortError::Overloaded)?;
-        kept.await.unwrap_or(Err(PortError::Unavailable))
+    /// The worker's end, for the first who asks. When it is dropped, nothing is handed over any more.
+    pub(super) fn arrivals(&self) -> Option<mpsc::Receiver<InboxEvent>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -68,11 +65,13 @@ pub(super) async fn event(server: &Server, event: ProviderEvent) -> Result<(), P
         code: "not_json",
         message: "the body is not JSON".to_owned(),
     })?;
-    let body = settla_rails::event::kept(&body);
+    let body = settla_rails::event::kept(body);
     server
         .inbound
-        .keep(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 })
+        .events
+        .ask(InboxEvent { provider: event.provider, event_id: event.id, body, attempts: 0 })
         .await
+        .map_err(from_together)
         .inspect_err(|error| {
             // The cause was logged by the task that many requests share; this line is in the request's own span.
             tracing::warn!(%error, "a provider's event was not kept");

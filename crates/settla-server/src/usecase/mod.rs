@@ -1,5 +1,6 @@
 //! The use cases: one method of the port each, reading top to bottom like the policy it enforces.
 
+mod access;
 mod account;
 mod auth;
 mod beneficiary;
@@ -40,6 +41,8 @@ use settla_rails::fx::FxFeed;
 use settla_rails::off_ramp::OffRamp;
 use settla_rails::on_ramp::OnRamp;
 use settla_store::batch::SealedParties;
+use settla_store::inbox::InboxEvent;
+use settla_store::together::Unanswered;
 use settla_store::{Store, StoreError};
 use settla_vault::{ApiKey, Environment, KeyHasher, WebhookSecret};
 use sha2::Sha256;
@@ -111,6 +114,7 @@ pub struct Server {
     probes: Vec<(&'static str, Arc<dyn Probe>)>,
     cursors: Cursors,
     inbound: inbound::Inbound,
+    access: access::Access,
 }
 
 impl Server {
@@ -126,13 +130,14 @@ impl Server {
     ) -> Self {
         let cursors = Cursors::new(config.cursor_key);
         let inbound = inbound::Inbound::start(store.clone());
+        let access = access::Access::start(&store, config.environment);
         route::count_from_zero(&config.corridors);
-        Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound }
+        Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound, access }
     }
 
-    /// Resolves when a provider's event has been kept: the inbox has work.
-    pub fn inbound_bell(&self) -> Arc<tokio::sync::Notify> {
-        self.inbound.bell()
+    /// Providers' events as they are kept, for the worker of this process; for the first who asks.
+    pub fn arrivals(&self) -> Option<tokio::sync::mpsc::Receiver<InboxEvent>> {
+        self.inbound.arrivals()
     }
 
     /// Has a request's command decided, once per idempotency key.
@@ -173,13 +178,26 @@ fn from_runner(error: RunnerError) -> PortError {
 
 /// What a caller sees of a database error; the rest is for the log.
 pub(crate) fn from_store(error: StoreError) -> PortError {
-    match &error {
+    logged(&error)
+}
+
+/// As [`from_store`], for a question that was asked together with others.
+fn from_together(error: Unanswered) -> PortError {
+    match error {
+        Unanswered::Busy => PortError::Overloaded,
+        Unanswered::Ended => PortError::Unavailable,
+        Unanswered::Failed(error) => logged(&error),
+    }
+}
+
+fn logged(error: &StoreError) -> PortError {
+    match error {
         StoreError::Retry(_) | StoreError::Unreachable(_) => {
             tracing::warn!(%error, "the database does not answer");
             PortError::Unavailable
         }
         _ => {
-            let detail = std::error::Error::source(&error).map(ToString::to_string);
+            let detail = std::error::Error::source(error).map(ToString::to_string);
             tracing::error!(%error, detail, "database error");
             PortError::Internal
         }

@@ -1,6 +1,6 @@
 //! Quotes.
 
-use super::{Server, from_store, route};
+use super::{Server, account, from_store, route};
 use crate::clock::now;
 use crate::view;
 use settla_domain::decide::{Answer, Command};
@@ -34,10 +34,7 @@ pub(super) async fn create(
 
 /// A new quote, not yet kept.
 async fn priced(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Quote, PortError> {
-    let profile = read::profile(&server.store.app, caller.tenant())
-        .await
-        .map_err(from_store)?
-        .ok_or(PortError::Unauthenticated)?;
+    let profile = account::profile(server, caller).await?;
     let terms = route::best(server, &profile.terms, ask).await?;
     let now = now();
     Ok(Quote {

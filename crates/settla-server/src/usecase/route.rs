@@ -4,7 +4,7 @@
 //! at most every few seconds; the rest is in memory.
 
 use super::quote::amount;
-use super::{Corridors, Server};
+use super::{Corridors, Server, account};
 use crate::clock::now;
 use crate::view;
 use futures_util::future::join_all;
@@ -20,7 +20,6 @@ use settla_port::quote::{CreateQuote, RouteView};
 use settla_rails::Offer;
 use settla_rails::RailError;
 use settla_rails::router::{Record, Scores, WAYS_MAX, Way, rank};
-use settla_store::read;
 use std::sync::Arc;
 
 use super::from_store;
@@ -38,8 +37,7 @@ struct Asked {
 }
 
 pub(super) async fn list(server: &Server, caller: &Caller, ask: &CreateQuote) -> Result<Vec<RouteView>, PortError> {
-    let profile = read::profile(&server.store.app, caller.tenant()).await.map_err(from_store)?;
-    let profile = profile.ok_or(PortError::Unauthenticated)?;
+    let profile = account::profile(server, caller).await?;
     let ways = ways(server, &profile.terms, ask).await?;
     Ok(ways.iter().map(|(way, scores)| view::route(way, scores)).collect())
 }

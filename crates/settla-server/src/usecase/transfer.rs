@@ -24,14 +24,6 @@ pub(super) async fn create(
     let quote: QuoteId = ask.quote_id.parse().map_err(|_| Refusal::QuoteNotFound)?;
     let reference = reference(&ask.reference)?;
     let (parties, masked) = beneficiary::check(&ask.sender, &ask.beneficiary)?;
-    let priced = read::quote(&server.store.app, caller.tenant(), quote)
-        .await
-        .map_err(from_store)?
-        .ok_or(Refusal::QuoteNotFound)?;
-    if !beneficiary::pays_in(priced.terms.destination.currency, &masked.country) {
-        let message = format!("{} is not paid out in this country", priced.terms.destination.currency);
-        return Err(PortError::Invalid { field: "beneficiary/country", code: "currency_not_paid_here", message });
-    }
     let id = TransferId(Uuid::now_v7());
     let sealed = seal_parties(&server.keyring, caller.tenant(), id.0, &parties).await.map_err(|error| {
         tracing::error!(%error, "sealing failed");

@@ -45,8 +45,8 @@ async fn a_transfer_goes_from_quote_to_completed() {
     assert_eq!(parts().await, left);
     let stored = read::transfer(&ground.store.app, tenant, transfer.id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.progress.paid), (TransferState::Completed, Some(transfer.terms.destination)));
-    let parties = read::personal_data(&ground.store.app, tenant, &[transfer.id.0]).await.unwrap();
-    assert_eq!(parties[0].parties, sealed);
+    let parties = read::personal_data(&ground.store.payer, &[(tenant, transfer.id.0)]).await.unwrap();
+    assert_eq!(parties[&(tenant, transfer.id.0)], sealed);
     let audited = "SELECT count(*) FROM audit_log WHERE action = 'transfer.create' AND actor = 'key_1' AND request_id = 'request-k'";
     assert_eq!(number(&ground.store, audited).await, 1);
 }

@@ -103,6 +103,7 @@ async fn four_hundred_findings_take_as_many_round_trips_as_one() {
 async fn a_batch_of_everything_takes_the_most() {
     let wired = Wired::new().await;
     let tenant = tenant(&wired).await;
+    let mut strangers = 0;
     let everything = async || {
         let made = transfers(&wired, tenant, 2).await;
         let mut envelopes = creates(&wired, tenant, 1).await;
@@ -116,6 +117,10 @@ async fn a_batch_of_everything_takes_the_most() {
             Command::CreateWithdrawal(withdrawal(tenant, 100, &Uuid::now_v7().to_string())),
         ];
         envelopes.extend(commands.map(|command| plain(tenant, command)));
+        // What was agreed is read only of those that are not known yet; the transfers are another runner's.
+        strangers += 1;
+        let stranger = wired.ground.funded(&format!("stranger-{strangers}"), 100).await;
+        envelopes.push(plain(stranger, Command::CreateQuote(quote(stranger, 10))));
         envelopes
     };
     assert_eq!(measure(&wired, tenant, everything).await, ROUND_TRIPS_MAX);

@@ -1,6 +1,7 @@
 //! Loading, in an order that lets later statements use what earlier ones found.
 
-use super::{Keys, Loaded, Recorded};
+use super::memory::{Agreement, Memory};
+use super::{Keys, Loaded, Recorded, Subscription};
 use crate::StoreError;
 use crate::row::{at, currency, json, money, tenant, tenant_i32};
 use settla_domain::effect::EffectStatus;
@@ -22,13 +23,13 @@ use uuid::Uuid;
 
 type Tx = PgConnection;
 
-pub(super) async fn load(tx: &mut Tx, mut keys: Keys) -> Result<Loaded, StoreError> {
+pub(super) async fn load(tx: &mut Tx, mut keys: Keys, memory: &Memory) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
-    tenants(tx, &keys, &mut loaded).await?;
+    tenants(tx, &keys, memory, &mut loaded).await?;
     positions(tx, &keys, &mut loaded).await?;
     idempotency(tx, &mut keys, &mut loaded).await?;
     quotes(tx, &keys, &mut loaded).await?;
-    transfers(tx, &keys, &mut loaded).await?;
+    transfers(tx, &keys, memory, &mut loaded).await?;
     effects(tx, &keys, &mut loaded).await?;
     topups(tx, &keys, &mut loaded).await?;
     withdrawals(tx, &keys, &mut loaded).await?;
@@ -44,30 +45,57 @@ fn split_text(keys: &BTreeSet<(TenantNo, String)>) -> (Vec<i32>, Vec<&str>) {
     keys.iter().map(|(tenant, key)| (tenant_i32(*tenant), key.as_str())).unzip()
 }
 
-async fn tenants(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), StoreError> {
+async fn tenants(tx: &mut Tx, keys: &Keys, memory: &Memory, loaded: &mut Loaded) -> Result<(), StoreError> {
     let numbers: Vec<i32> = keys.tenants.iter().filter(|t| **t != TenantNo::PLATFORM).map(|t| tenant_i32(*t)).collect();
     if numbers.is_empty() {
         return Ok(());
     }
     let rows = sqlx::query(
-        "SELECT l.tenant, l.event_sequence, t.status, t.spread_bps,
-                (SELECT coalesce(jsonb_object_agg(f.currency, to_jsonb(f)), '{}') FROM fee_schedules f WHERE f.tenant = l.tenant) AS fees,
-                (SELECT coalesce(jsonb_object_agg(m.currency, to_jsonb(m)), '{}') FROM limits m WHERE m.tenant = l.tenant) AS limits,
-                (SELECT coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'events', e.events)), '[]')
-                 FROM webhook_endpoints e WHERE e.tenant = l.tenant AND e.status = 'enabled') AS endpoints
-         FROM tenant_locks l JOIN tenants t ON t.tenant = l.tenant
-         WHERE l.tenant = ANY ($1) ORDER BY l.tenant FOR NO KEY UPDATE OF l",
+        "SELECT l.tenant, l.event_sequence, l.terms_revision FROM tenant_locks l WHERE l.tenant = ANY ($1)
+         ORDER BY l.tenant FOR NO KEY UPDATE OF l",
     )
     .bind(&numbers)
     .fetch_all(&mut *tx)
     .await?;
+    let mut revisions = BTreeMap::new();
+    for row in rows {
+        let (number, revision) = (tenant(&row)?, row.try_get("terms_revision")?);
+        loaded.sequences.insert(number, row.try_get("event_sequence")?);
+        match memory.agreement(number, revision) {
+            Some(agreement) => loaded.agree(number, agreement),
+            None => drop(revisions.insert(number, revision)),
+        }
+    }
+    if revisions.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(
+        "SELECT t.tenant, t.status, t.spread_bps,
+                (SELECT coalesce(jsonb_object_agg(f.currency, to_jsonb(f)), '{}') FROM fee_schedules f WHERE f.tenant = t.tenant) AS fees,
+                (SELECT coalesce(jsonb_object_agg(m.currency, to_jsonb(m)), '{}') FROM limits m WHERE m.tenant = t.tenant) AS limits,
+                (SELECT coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'events', e.events)), '[]')
+                 FROM webhook_endpoints e WHERE e.tenant = t.tenant AND e.status = 'enabled') AS endpoints
+         FROM tenants t WHERE t.tenant = ANY ($1)",
+    )
+    .bind(revisions.keys().map(|number| tenant_i32(*number)).collect::<Vec<_>>())
+    .fetch_all(&mut *tx)
+    .await?;
     for row in rows {
         let number = tenant(&row)?;
-        loaded.world.tenants.insert(number, tenant_terms(&row)?);
-        loaded.sequences.insert(number, row.try_get("event_sequence")?);
-        loaded.endpoints.insert(number, json(&row, "endpoints")?);
+        let revision = revisions.get(&number).copied().ok_or(StoreError::Corrupt("tenant"))?;
+        let endpoints = json::<Vec<Subscription>>(&row, "endpoints")?.into();
+        let agreement = Agreement { revision, terms: tenant_terms(&row)?, endpoints };
+        memory.agree(number, agreement.clone());
+        loaded.agree(number, agreement);
     }
     Ok(())
+}
+
+impl Loaded {
+    fn agree(&mut self, tenant: TenantNo, agreement: Agreement) {
+        self.world.tenants.insert(tenant, agreement.terms);
+        self.endpoints.insert(tenant, agreement.endpoints);
+    }
 }
 
 /// A tenant's terms from columns `status`, `spread_bps`, `fees` and `limits`.
@@ -175,11 +203,31 @@ pub(crate) fn quote(row: &PgRow) -> Result<Quote, StoreError> {
     })
 }
 
-async fn transfers(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), StoreError> {
+async fn transfers(tx: &mut Tx, keys: &Keys, memory: &Memory, loaded: &mut Loaded) -> Result<(), StoreError> {
     if keys.transfers.is_empty() {
         return Ok(());
     }
     let (tenants, ids) = split(&keys.transfers, |id| id.0);
+    let rows = sqlx::query(
+        "SELECT t.tenant, t.id, t.state, t.version, t.progress, t.updated_at
+         FROM transfers t JOIN unnest($1::int[], $2::uuid[]) k (tenant, id) ON t.tenant = k.tenant AND t.id = k.id",
+    )
+    .bind(&tenants)
+    .bind(&ids)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut unknown = BTreeSet::new();
+    for row in rows {
+        let key = (tenant(&row)?, TransferId(row.try_get("id")?));
+        match memory.transfer(&key) {
+            Some(known) => drop(loaded.world.transfers.insert(key, now_as(&known, &row)?)),
+            None => drop(unknown.insert(key)),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let (tenants, ids) = split(&unknown, |id| id.0);
     let rows = sqlx::query("SELECT t.* FROM transfers t JOIN unnest($1::int[], $2::uuid[]) k (tenant, id) ON t.tenant = k.tenant AND t.id = k.id")
         .bind(&tenants)
         .bind(&ids)
@@ -187,13 +235,32 @@ async fn transfers(tx: &mut Tx, keys: &Keys, loaded: &mut Loaded) -> Result<(), 
         .await?;
     for row in rows {
         let transfer = transfer(&row)?;
+        memory.keep(&transfer);
         loaded.world.transfers.insert((transfer.tenant, transfer.id), transfer);
     }
     Ok(())
 }
 
+/// A transfer with what may change of it as the row has it.
+fn now_as(known: &Transfer, row: &PgRow) -> Result<Transfer, StoreError> {
+    Ok(Transfer {
+        state: state(row)?,
+        version: version(row)?,
+        progress: json(row, "progress")?,
+        updated_at: at(row, "updated_at")?,
+        ..known.clone()
+    })
+}
+
+fn state(row: &PgRow) -> Result<TransferState, StoreError> {
+    TransferState::from_name(row.try_get("state")?).ok_or(StoreError::Corrupt("state"))
+}
+
+fn version(row: &PgRow) -> Result<u32, StoreError> {
+    u32::try_from(row.try_get::<i32, _>("version")?).map_err(|_| StoreError::Corrupt("version"))
+}
+
 pub(crate) fn transfer(row: &PgRow) -> Result<Transfer, StoreError> {
-    let version: i32 = row.try_get("version")?;
     Ok(Transfer {
         id: TransferId(row.try_get("id")?),
         tenant: tenant(row)?,
@@ -202,8 +269,8 @@ pub(crate) fn transfer(row: &PgRow) -> Result<Transfer, StoreError> {
         reference: row.try_get("reference")?,
         beneficiary: json(row, "beneficiary")?,
         settlement: Settlement::from_name(row.try_get("settlement")?).ok_or(StoreError::Corrupt("settlement"))?,
-        state: TransferState::from_name(row.try_get("state")?).ok_or(StoreError::Corrupt("state"))?,
-        version: u32::try_from(version).map_err(|_| StoreError::Corrupt("version"))?,
+        state: state(row)?,
+        version: version(row)?,
         progress: json(row, "progress")?,
         created_at: at(row, "created_at")?,
         updated_at: at(row, "updated_at")?,

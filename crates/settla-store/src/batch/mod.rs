@@ -3,7 +3,7 @@
 //! # Round trips
 //!
 //! A batch costs at most [`ROUND_TRIPS_MAX`] round trips however many commands it has: one to begin, at most
-//! nine to load, at most sixteen to write, one to commit. A statement with nothing to do is not sent. Each
+//! eleven to load, at most sixteen to write, one to commit. A statement with nothing to do is not sent. Each
 //! statement is prepared once a connection, at its first use. When the connection goes back to the pool there is
 //! one Sync more, which nobody waits for. A test counts them on the wire.
 //!
@@ -19,11 +19,12 @@
 //! of a statement nor the number of plans grows with the batch.
 
 mod load;
+mod memory;
 mod touched;
 mod write;
 
 use crate::StoreError;
-use crate::row::tenant_i32;
+use crate::tenant_tx;
 use settla_domain::id::{EffectId, QuoteId, TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
@@ -33,13 +34,15 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
 use sqlx::{Connection, Executor, Postgres, Row, Transaction};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(crate) use load::{position, quote, recorded, tenant_terms, topup, transfer, withdrawal};
+pub use memory::Memory;
 pub use write::{Audit, Idempotency, Outcome, SealedParties};
 
 /// The most round trips that a batch takes, whatever its size.
-pub const ROUND_TRIPS_MAX: usize = 27;
+pub const ROUND_TRIPS_MAX: usize = 29;
 
 /// What a batch has to load.
 #[derive(Debug, Default)]
@@ -87,7 +90,7 @@ pub struct Loaded {
     /// The last event number of each tenant.
     pub sequences: HashMap<TenantNo, i64>,
     /// The tenants' webhook endpoints that are enabled.
-    pub endpoints: HashMap<TenantNo, Vec<Subscription>>,
+    pub endpoints: HashMap<TenantNo, Arc<[Subscription]>>,
 }
 
 /// Which events a webhook endpoint wants.
@@ -128,20 +131,18 @@ impl<'c> BatchTx<'c> {
         id: Uuid,
         tenants: &BTreeSet<TenantNo>,
     ) -> Result<Self, StoreError> {
-        let list: Vec<String> = tenants.iter().map(|t| tenant_i32(*t).to_string()).collect();
-        // The numbers are ours, not a caller's text, so they may stand in the statement; that saves a round trip.
-        let begin = format!("BEGIN; SELECT set_config('settla.tenants', '{{{}}}', true)", list.join(","));
+        let begin = tenant_tx::opening(tenants);
         let tx = connection.0.begin_with(begin).await?;
         Ok(Self { id, tx })
     }
 
     /// Locks the tenants and loads what the keys name.
-    pub async fn load(&mut self, keys: Keys) -> Result<Loaded, StoreError> {
-        load::load(&mut self.tx, keys).await
+    pub async fn load(&mut self, keys: Keys, memory: &Memory) -> Result<Loaded, StoreError> {
+        load::load(&mut self.tx, keys, memory).await
     }
 
-    /// Writes what was decided.
-    pub async fn write(&mut self, outcome: &Outcome, loaded: &Loaded, now: Timestamp) -> Result<(), StoreError> {
+    /// Writes what was decided. Returns how many webhook deliveries that makes.
+    pub async fn write(&mut self, outcome: &Outcome, loaded: &Loaded, now: Timestamp) -> Result<usize, StoreError> {
         write::write(&mut self.tx, self.id, outcome, loaded, now).await
     }
 

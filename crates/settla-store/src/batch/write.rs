@@ -4,13 +4,14 @@
 use super::Loaded;
 use super::touched::Touched;
 use crate::StoreError;
-use crate::row::{minor_i64, tenant_i32, to_json};
+use crate::row::{minor_i64, tenant_i32};
 use settla_domain::effect::EffectStatus;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::{Change, World};
 use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -84,7 +85,7 @@ pub(super) async fn write(
     outcome: &Outcome,
     loaded: &Loaded,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let world = &loaded.world;
     let touched = Touched::by(&outcome.changes);
     let at = now.to_datetime();
@@ -98,23 +99,23 @@ pub(super) async fn write(
     positions(tx, &touched, world).await?;
     new_effects(tx, &touched, world, at).await?;
     moved_effects(tx, &touched, world, at).await?;
-    events(tx, &touched, loaded, at).await?;
+    let deliveries = events(tx, &touched, loaded, at).await?;
     idempotency(tx, outcome, at).await?;
     audit(tx, outcome, at).await?;
-    bank_entries_and_marker(tx, &touched, id, at).await
+    bank_entries_and_marker(tx, &touched, id, at).await?;
+    Ok(deliveries)
 }
 
 async fn quotes(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(), StoreError> {
     let new: Vec<_> = touched.new_quotes.iter().filter_map(|key| world.quotes.get(key)).collect();
     if !new.is_empty() {
-        let terms = new.iter().map(|q| to_json(&q.terms, "terms")).collect::<Result<Vec<_>, _>>()?;
         sqlx::query(
             "INSERT INTO quotes (tenant, id, terms, created_at, expires_at, used)
              SELECT * FROM unnest($1::int[], $2::uuid[], $3::jsonb[], $4::timestamptz[], $5::timestamptz[], $6::bool[])",
         )
         .bind(new.iter().map(|q| tenant_i32(q.tenant)).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.id.0).collect::<Vec<_>>())
-        .bind(terms)
+        .bind(new.iter().map(|q| Json(&q.terms)).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.created_at.to_datetime()).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.expires_at.to_datetime()).collect::<Vec<_>>())
         .bind(new.iter().map(|q| q.used).collect::<Vec<_>>())
@@ -138,9 +139,6 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     if new.is_empty() {
         return Ok(());
     }
-    let json = |f: fn(&settla_domain::transfer::Transfer) -> Result<serde_json::Value, StoreError>| {
-        new.iter().map(|t| f(t)).collect::<Result<Vec<_>, _>>()
-    };
     sqlx::query(
         "INSERT INTO transfers (tenant, id, quote, reference, beneficiary, terms, debit_currency, debit_amount,
              destination_currency, destination_amount, state, version, progress, created_at, updated_at, settlement)
@@ -152,15 +150,15 @@ async fn new_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Res
     .bind(new.iter().map(|t| t.id.0).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.quote.0).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.reference.as_str()).collect::<Vec<_>>())
-    .bind(json(|t| to_json(&t.beneficiary, "beneficiary"))?)
-    .bind(json(|t| to_json(&t.terms, "terms"))?)
+    .bind(new.iter().map(|t| Json(&t.beneficiary)).collect::<Vec<_>>())
+    .bind(new.iter().map(|t| Json(&t.terms)).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.terms.debit.currency.code()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| minor_i64(t.terms.debit.minor)).collect::<Result<Vec<_>, _>>()?)
     .bind(new.iter().map(|t| t.terms.destination.currency.code()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| minor_i64(t.terms.destination.minor)).collect::<Result<Vec<_>, _>>()?)
     .bind(new.iter().map(|t| t.state.name()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| version(t.version)).collect::<Result<Vec<_>, _>>()?)
-    .bind(json(|t| to_json(&t.progress, "progress"))?)
+    .bind(new.iter().map(|t| Json(&t.progress)).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.created_at.to_datetime()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.updated_at.to_datetime()).collect::<Vec<_>>())
     .bind(new.iter().map(|t| t.settlement.name()).collect::<Vec<_>>())
@@ -201,7 +199,6 @@ async fn changed_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) ->
     if changed.is_empty() {
         return Ok(());
     }
-    let progress = changed.iter().map(|t| to_json(&t.progress, "progress")).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
         "UPDATE transfers t SET state = k.state, version = k.version, progress = k.progress, updated_at = k.updated_at
          FROM unnest($1::int[], $2::uuid[], $3::text[], $4::int[], $5::jsonb[], $6::timestamptz[]) k (tenant, id, state, version, progress, updated_at)
@@ -211,7 +208,7 @@ async fn changed_transfers(tx: &mut Tx, touched: &Touched<'_>, world: &World) ->
     .bind(changed.iter().map(|t| t.id.0).collect::<Vec<_>>())
     .bind(changed.iter().map(|t| t.state.name()).collect::<Vec<_>>())
     .bind(changed.iter().map(|t| version(t.version)).collect::<Result<Vec<_>, _>>()?)
-    .bind(progress)
+    .bind(changed.iter().map(|t| Json(&t.progress)).collect::<Vec<_>>())
     .bind(changed.iter().map(|t| t.updated_at.to_datetime()).collect::<Vec<_>>())
     .execute(&mut *tx)
     .await?;
@@ -330,7 +327,6 @@ async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: Offs
         return Ok(());
     }
     let rows: Vec<_> = touched.new_effects.values().collect();
-    let payloads = rows.iter().map(|o| to_json(&o.effect, "payload")).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
         "INSERT INTO outbox (id, tenant, subject, kind, payload, status, next_at, created_at)
          SELECT *, $7, $7 FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[])",
@@ -339,7 +335,7 @@ async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: Offs
     .bind(rows.iter().map(|o| tenant_i32(o.tenant)).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| o.subject).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| o.effect.kind().name()).collect::<Vec<_>>())
-    .bind(payloads)
+    .bind(rows.iter().map(|o| Json(&o.effect)).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| stored_status(world.effects.get(&(o.tenant, o.id)))).collect::<Vec<_>>())
     .bind(at)
     .execute(&mut *tx)
@@ -375,10 +371,10 @@ async fn moved_effects(
 }
 
 /// Events are numbered under the tenant's lock, whose row a trigger moves up with them, and a delivery is made for each
-/// endpoint that wants one.
-async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetDateTime) -> Result<(), StoreError> {
+/// endpoint that wants one. Returns how many deliveries there are.
+async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetDateTime) -> Result<usize, StoreError> {
     if touched.events.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut sequences: BTreeMap<TenantNo, i64> = BTreeMap::new();
     let mut rows = Vec::with_capacity(touched.events.len());
@@ -392,12 +388,11 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
             .endpoints
             .get(&event.tenant)
             .into_iter()
-            .flatten()
+            .flat_map(|endpoints| endpoints.iter())
             .filter(|e| e.events.iter().any(|kind| kind == event.kind));
         deliveries.extend(wanting.map(|endpoint| (Uuid::now_v7(), event.tenant, endpoint.id, *sequence, id)));
         rows.push((*event, *sequence, id));
     }
-    let data = rows.iter().map(|(e, _, _)| to_json(&e.data, "data")).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
         "INSERT INTO events (tenant, sequence, id, subject, kind, data, at)
          SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[], $7::timestamptz[])",
@@ -407,12 +402,12 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(rows.iter().map(|(_, _, id)| *id).collect::<Vec<_>>())
     .bind(rows.iter().map(|(e, _, _)| e.subject).collect::<Vec<_>>())
     .bind(rows.iter().map(|(e, _, _)| e.kind).collect::<Vec<_>>())
-    .bind(data)
+    .bind(rows.iter().map(|(e, _, _)| Json(&e.data)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(e, _, _)| e.at.to_datetime()).collect::<Vec<_>>())
     .execute(&mut *tx)
     .await?;
     if deliveries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     sqlx::query(
         "INSERT INTO webhook_deliveries (id, tenant, endpoint, event_sequence, event_id, status, next_at, created_at)
@@ -426,7 +421,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(at)
     .execute(&mut *tx)
     .await?;
-    Ok(())
+    Ok(deliveries.len())
 }
 
 async fn idempotency(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Result<(), StoreError> {

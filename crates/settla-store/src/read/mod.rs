@@ -12,8 +12,8 @@ mod webhook;
 pub use idempotency::first_answer;
 pub use ledger::{BALANCE_AT, BY_INDEX, PostingRow, balance_at, postings};
 pub use settlement::{BatchRow, batches, settlement_batch};
-pub use tenant::{KeyMatch, TenantProfile, find_api_key, profile};
-pub use transfer::{EventRow, SealedRow, event_rows, personal_data, quote, transfer, transfers};
+pub use tenant::{KeyMatch, TenantProfile, access_revision, find_api_keys, profiles};
+pub use transfer::{EventRow, event_rows, personal_data, quote, transfer, transfers};
 pub use treasury::{positions, topups, withdrawals};
 pub use webhook::{
     Asked, AttemptRow, Changed, DeliveryFilter, DeliveryRow, EndpointChange, EndpointMade, EndpointRow, NewEndpoint,

@@ -3,12 +3,14 @@
 use crate::StoreError;
 use crate::batch::tenant_terms;
 use crate::operator::RateOverrides;
-use crate::row::{tenant, tenant_i32};
+use crate::row::{maybe_at, tenant, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::tenant::{TenantNo, TenantTerms};
+use settla_domain::time::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use std::collections::{BTreeSet, HashMap};
 
 /// A key that exists, is not revoked and not expired.
 #[derive(Debug, Clone)]
@@ -19,23 +21,37 @@ pub struct KeyMatch {
     pub tenant: TenantNo,
     /// Scopes.
     pub scopes: Vec<String>,
+    /// Until when it is one.
+    pub expires_at: Option<Timestamp>,
     /// What was agreed instead of the usual limits.
     pub rate_limits: RateOverrides,
 }
 
-/// Looks a key up by its hash.
-pub async fn find_api_key(app: &PgPool, hash: &[u8], environment: &str) -> Result<Option<KeyMatch>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM find_api_key($1, $2)").bind(hash).bind(environment).fetch_optional(app).await?;
-    row.map(|r| {
-        Ok(KeyMatch {
-            id: KeyId(r.try_get("id")?),
-            tenant: tenant(&r)?,
-            scopes: r.try_get("scopes")?,
-            rate_limits: RateOverrides::of(&r)?,
+/// Looks keys up by their hashes, in one round trip however many there are. Those that are not good are left out.
+pub async fn find_api_keys(
+    app: &PgPool,
+    hashes: &[&[u8]],
+    environment: &str,
+) -> Result<HashMap<Vec<u8>, KeyMatch>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM find_api_keys($1, $2)").bind(hashes).bind(environment).fetch_all(app).await?;
+    rows.iter()
+        .map(|r| {
+            let found = KeyMatch {
+                id: KeyId(r.try_get("id")?),
+                tenant: tenant(r)?,
+                scopes: r.try_get("scopes")?,
+                expires_at: maybe_at(r, "expires_at")?,
+                rate_limits: RateOverrides::of(r)?,
+            };
+            Ok((r.try_get("hash")?, found))
         })
-    })
-    .transpose()
+        .collect()
+}
+
+/// The number that every change to keys, or to what comes with them, moves up. It is read before what is to be remembered.
+pub async fn access_revision(app: &PgPool) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT revision FROM access_revision").fetch_one(app).await?;
+    Ok(row.try_get("revision")?)
 }
 
 /// A tenant with what was agreed.
@@ -51,25 +67,31 @@ pub struct TenantProfile {
     pub dek_wrapped: Vec<u8>,
 }
 
-/// The tenant's own profile.
-pub async fn profile(app: &PgPool, number: TenantNo) -> Result<Option<TenantProfile>, StoreError> {
-    let mut tx = tenant_tx::begin(app, number).await?;
-    let row = sqlx::query(
-        "SELECT t.public_id, t.name, t.status, t.spread_bps, t.dek_wrapped,
+/// Tenants' profiles, in three round trips however many there are. `runner` is the role that sees several tenants at once:
+/// those that it is opened to.
+pub async fn profiles(
+    runner: &PgPool,
+    tenants: &BTreeSet<TenantNo>,
+) -> Result<HashMap<TenantNo, TenantProfile>, StoreError> {
+    let mut tx = tenant_tx::begin_for(runner, tenants).await?;
+    let rows = sqlx::query(
+        "SELECT t.tenant, t.public_id, t.name, t.status, t.spread_bps, t.dek_wrapped,
                 (SELECT coalesce(jsonb_object_agg(f.currency, to_jsonb(f)), '{}') FROM fee_schedules f WHERE f.tenant = t.tenant) AS fees,
                 (SELECT coalesce(jsonb_object_agg(m.currency, to_jsonb(m)), '{}') FROM limits m WHERE m.tenant = t.tenant) AS limits
-         FROM tenants t WHERE t.tenant = $1",
+         FROM tenants t WHERE t.tenant = ANY ($1)",
     )
-    .bind(tenant_i32(number))
-    .fetch_optional(&mut *tx)
+    .bind(tenants.iter().map(|number| tenant_i32(*number)).collect::<Vec<_>>())
+    .fetch_all(&mut *tx)
     .await?;
-    row.map(|r| {
-        Ok(TenantProfile {
-            id: TenantId(r.try_get("public_id")?),
-            name: r.try_get("name")?,
-            terms: tenant_terms(&r)?,
-            dek_wrapped: r.try_get("dek_wrapped")?,
+    rows.iter()
+        .map(|r| {
+            let profile = TenantProfile {
+                id: TenantId(r.try_get("public_id")?),
+                name: r.try_get("name")?,
+                terms: tenant_terms(r)?,
+                dek_wrapped: r.try_get("dek_wrapped")?,
+            };
+            Ok((tenant(r)?, profile))
         })
-    })
-    .transpose()
+        .collect()
 }

@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::batch;
 use crate::data::not_before;
-use crate::row::{at, tenant_i32};
+use crate::row::{at, tenant, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{QuoteId, TransferId};
 use settla_domain::quote::Quote;
@@ -12,6 +12,7 @@ use settla_domain::time::Timestamp;
 use settla_domain::transfer::{Transfer, TransferState};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// One quote.
@@ -107,23 +108,22 @@ pub async fn event_rows(
         .collect()
 }
 
-/// Sealed personal data of a subject.
-#[derive(Debug, Clone)]
-pub struct SealedRow {
-    /// The transfer or withdrawal.
-    pub subject: Uuid,
-    /// The sealed columns.
-    pub parties: batch::SealedParties,
-}
-
-/// Sealed personal data of several subjects of one tenant.
-pub async fn personal_data(app: &PgPool, tenant: TenantNo, subjects: &[Uuid]) -> Result<Vec<SealedRow>, StoreError> {
-    let mut tx = tenant_tx::begin(app, tenant).await?;
-    let rows = sqlx::query("SELECT * FROM personal_data WHERE tenant = $1 AND subject = ANY ($2)")
-        .bind(tenant_i32(tenant))
-        .bind(subjects)
-        .fetch_all(&mut *tx)
-        .await?;
+/// Sealed personal data of transfers and withdrawals, in three round trips however many there are. Those that have none
+/// are left out.
+pub async fn personal_data(
+    payer: &PgPool,
+    subjects: &[(TenantNo, Uuid)],
+) -> Result<HashMap<(TenantNo, Uuid), batch::SealedParties>, StoreError> {
+    let tenants = subjects.iter().map(|(tenant, _)| *tenant).collect();
+    let mut tx = tenant_tx::begin_for(payer, &tenants).await?;
+    let rows = sqlx::query(
+        "SELECT p.* FROM personal_data p JOIN unnest($1::int[], $2::uuid[]) k (tenant, subject)
+             ON p.tenant = k.tenant AND p.subject = k.subject",
+    )
+    .bind(subjects.iter().map(|(tenant, _)| tenant_i32(*tenant)).collect::<Vec<_>>())
+    .bind(subjects.iter().map(|(_, subject)| *subject).collect::<Vec<_>>())
+    .fetch_all(&mut *tx)
+    .await?;
     rows.iter()
         .map(|r| {
             let parties = batch::SealedParties {
@@ -133,7 +133,7 @@ pub async fn personal_data(app: &PgPool, tenant: TenantNo, subjects: &[Uuid]) ->
                 recipient_account: r.try_get("recipient_account")?,
                 recipient_bank: r.try_get("recipient_bank")?,
             };
-            Ok(SealedRow { subject: r.try_get("subject")?, parties })
+            Ok(((tenant(r)?, r.try_get("subject")?), parties))
         })
         .collect()
 }

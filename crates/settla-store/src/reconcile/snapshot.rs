@@ -153,7 +153,7 @@ impl Snapshot {
     pub async fn live_debits(&mut self) -> Result<Vec<(TenantNo, Money)>, StoreError> {
         let rows = sqlx::query(
             "SELECT tenant, debit_currency AS currency, sum(debit_amount)::bigint AS amount FROM transfers
-             WHERE state NOT IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') GROUP BY tenant, debit_currency",
+             WHERE live GROUP BY tenant, debit_currency",
         )
         .fetch_all(&mut *self.tx)
         .await?;

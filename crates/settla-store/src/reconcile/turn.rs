@@ -6,10 +6,11 @@
 use super::breaks::BreakRow;
 use super::keep::{Checkpoint, Fold, Item};
 use crate::StoreError;
-use crate::row::{tenant_i32, to_json};
+use crate::row::tenant_i32;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::types::Json;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -85,13 +86,6 @@ impl Turn {
     }
 }
 
-fn documents<T>(
-    rows: &[T],
-    of: impl Fn(&T) -> Result<serde_json::Value, StoreError>,
-) -> Result<Vec<serde_json::Value>, StoreError> {
-    rows.iter().map(of).collect()
-}
-
 async fn folds(tx: &mut PgConnection, update: &Update) -> Result<(), StoreError> {
     let rows = &update.folds;
     sqlx::query(
@@ -104,8 +98,8 @@ async fn folds(tx: &mut PgConnection, update: &Update) -> Result<(), StoreError>
     .bind(rows.iter().map(|f| f.sequence).collect::<Vec<_>>())
     .bind(rows.iter().map(|f| f.max_at.to_datetime()).collect::<Vec<_>>())
     .bind(rows.iter().map(|f| f.unmarked).collect::<Vec<_>>())
-    .bind(documents(rows, |f| to_json(&f.sums, "sums"))?)
-    .bind(documents(rows, |f| to_json(&f.days, "days"))?)
+    .bind(rows.iter().map(|f| Json(&f.sums)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|f| Json(&f.days)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -120,7 +114,7 @@ async fn checkpoints(tx: &mut PgConnection, update: &Update) -> Result<(), Store
     .bind(rows.iter().map(|c| tenant_i32(c.tenant)).collect::<Vec<_>>())
     .bind(rows.iter().map(|c| c.sequence).collect::<Vec<_>>())
     .bind(rows.iter().map(|c| c.max_at.to_datetime()).collect::<Vec<_>>())
-    .bind(documents(rows, |c| to_json(&c.balances, "balances"))?)
+    .bind(rows.iter().map(|c| Json(&c.balances)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -146,8 +140,8 @@ async fn items(tx: &mut PgConnection, update: &Update) -> Result<(), StoreError>
     .bind(rows.iter().map(|i| i.key.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|i| tenant_i32(i.tenant)).collect::<Vec<_>>())
     .bind(rows.iter().map(|i| i.subject.as_deref()).collect::<Vec<_>>())
-    .bind(documents(rows, |i| to_json(&i.ours, "ours"))?)
-    .bind(documents(rows, |i| to_json(&i.theirs, "theirs"))?)
+    .bind(rows.iter().map(|i| Json(&i.ours)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|i| Json(&i.theirs)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -7,11 +7,11 @@ use settla_domain::id::{TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_store::batch::{BatchConnection, BatchTx, Keys, Outcome};
+use settla_store::batch::{BatchConnection, BatchTx, Keys, Memory, Outcome};
 use settla_store::{Store, StoreError};
 use uuid::Uuid;
 
-fn keys(tenant: TenantNo, commands: &[Command]) -> Keys {
+pub fn keys(tenant: TenantNo, commands: &[Command]) -> Keys {
     let mut keys = Keys { tenants: [tenant].into(), ..Keys::default() };
     for command in commands {
         match command {
@@ -50,7 +50,7 @@ pub async fn apply_with(
 ) -> Result<Vec<Result<Answer, Refusal>>, StoreError> {
     let mut connection = BatchConnection::acquire(&store.runner).await?;
     let mut tx = BatchTx::begin(&mut connection, Uuid::now_v7(), &[tenant].into()).await?;
-    let mut loaded = tx.load(keys(tenant, commands)).await?;
+    let mut loaded = tx.load(keys(tenant, commands), &Memory::default()).await?;
     let at = now();
     let mut outcome = more;
     let mut answers = Vec::new();

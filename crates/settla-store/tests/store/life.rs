@@ -237,7 +237,7 @@ pub async fn live(store: &Store, slug: &str) -> Life {
         body: serde_json::json!({}),
         attempts: 0,
     };
-    assert_eq!(inbox::keep(&store.worker, &[event]).await.unwrap(), 1);
+    assert_eq!(inbox::keep(&store.worker, &[(&event, false)]).await.unwrap().len(), 1);
     inbox::set_checkpoint(&store.worker, slug, "1").await.unwrap();
     operator::agree(&store.operator, slug, "1").await.unwrap().unwrap();
     let proposal = review::Proposal {

@@ -10,6 +10,7 @@ mod data;
 mod failures;
 mod inbox;
 mod isolation;
+mod memory;
 mod migrations;
 mod outbox;
 mod reads;

@@ -13,6 +13,7 @@ use settla_store::operator::RateOverrides;
 use settla_store::read::{self, Changed, DeliveryFilter, EndpointMade, EndpointRow, NewEndpoint};
 use settla_store::{Store, books, operator};
 use sqlx::{Connection, PgConnection};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 async fn ground() -> (TestDatabase, Store, Life, Life) {
@@ -28,7 +29,7 @@ async fn a_tenant_reads_its_own_and_nobody_elses() {
     let app = &store.app;
     for (me, other) in [(&one, &two), (&two, &one)] {
         let tenant = me.tenant;
-        let profile = read::profile(app, tenant).await.unwrap().unwrap();
+        let profile = read::profiles(&store.runner, &BTreeSet::from([tenant])).await.unwrap().remove(&tenant).unwrap();
         assert_eq!((profile.name.as_str(), profile.dek_wrapped), (me.slug.as_str(), tenant.0.to_be_bytes().to_vec()));
         assert!(profile.terms.fees.contains_key(&Currency::GBP) && profile.terms.limits.contains_key(&Currency::GBP));
 
@@ -48,10 +49,11 @@ async fn a_tenant_reads_its_own_and_nobody_elses() {
         assert_eq!(rest.iter().map(|e| e.id).collect::<Vec<_>>(), [events[3].id]);
         assert!(read::event_rows(app, tenant, other.completed.id.0, 0, 10).await.unwrap().is_empty());
 
-        let subjects = [me.completed.id.0, other.completed.id.0];
-        let sealed = read::personal_data(app, tenant, &subjects).await.unwrap();
-        assert_eq!(sealed.iter().map(|row| row.subject).collect::<Vec<_>>(), [me.completed.id.0]);
-        assert_eq!(sealed[0].parties.recipient_name.as_deref(), Some(&b"sealed"[..]));
+        // Another tenant's transfer is not found under one's own name.
+        let subjects = [(tenant, me.completed.id.0), (tenant, other.completed.id.0)];
+        let sealed = read::personal_data(&store.payer, &subjects).await.unwrap();
+        assert_eq!(sealed.keys().collect::<Vec<_>>(), [&subjects[0]]);
+        assert_eq!(sealed[&subjects[0]].recipient_name.as_deref(), Some(&b"sealed"[..]));
 
         let withdrawals = read::withdrawals(app, tenant, None, 10).await.unwrap();
         assert_eq!(withdrawals.iter().map(|w| w.id).collect::<Vec<_>>(), [me.withdrawal.id]);
@@ -151,11 +153,15 @@ async fn an_endpoints_key_is_used_once_and_a_tenant_has_so_many() {
 async fn a_key_is_found_while_it_and_its_tenant_are_good() {
     let (database, store, one, two) = ground().await;
     let find = async |life: &Life, environment: &str| {
-        read::find_api_key(&store.app, &life.key_hash, environment).await.unwrap().map(|found| (found.id, found.tenant))
+        let found = read::find_api_keys(&store.app, &[&life.key_hash], environment).await.unwrap();
+        found.get(&life.key_hash[..]).map(|found| (found.id, found.tenant))
     };
     assert_eq!(find(&one, "test").await, Some((one.key, one.tenant)));
     assert_eq!(find(&one, "live").await, None);
-    assert!(read::find_api_key(&store.app, &[9; 32], "test").await.unwrap().is_none());
+    let asked: [&[u8]; 3] = [&two.key_hash, &[9; 32], &one.key_hash];
+    let found = read::find_api_keys(&store.app, &asked, "test").await.unwrap();
+    assert_eq!(found.len(), 2, "what is no key has no answer");
+    assert_eq!([found[asked[0]].tenant, found[asked[2]].tenant], [two.tenant, one.tenant]);
     let listed = operator::keys(&store.operator, Some("one")).await.unwrap();
     assert_eq!(listed.iter().map(|k| (k.id, k.revoked)).collect::<Vec<_>>(), [(one.key, false)]);
     assert_eq!(operator::keys(&store.operator, None).await.unwrap().len(), 2);
@@ -164,7 +170,10 @@ async fn a_key_is_found_while_it_and_its_tenant_are_good() {
     assert!(!operator::revoke_key(&store.operator, KeyId(Uuid::now_v7()), "test").await.unwrap());
     assert_eq!(find(&one, "test").await, None);
 
-    let limits = async || read::find_api_key(&store.app, &two.key_hash, "test").await.unwrap().unwrap().rate_limits;
+    let limits = async || {
+        let found = read::find_api_keys(&store.app, &[&two.key_hash], "test").await.unwrap();
+        found[&two.key_hash[..]].rate_limits
+    };
     assert_eq!(limits().await, RateOverrides::default());
     let agreed = RateOverrides { quotes: Some(7), other: Some(9), ..RateOverrides::default() };
     operator::set_rate_limits(&store.operator, two.tenant, &agreed, "test").await.unwrap();

@@ -24,14 +24,20 @@ pub(super) async fn settings(db: &Store) -> Result<BTreeMap<String, String>, Fai
 pub(super) struct Work {
     pub commits: i64,
     pub wal_bytes: i64,
+    pub wal_fsyncs: i64,
 }
 
 /// Reads the counters. Commits of sessions that still run may come a second late.
 pub(super) async fn work(db: &Store) -> Result<Work, Failure> {
-    let query = "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal
+    let query = "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal,
+                        (SELECT wal_sync FROM pg_stat_wal) AS fsyncs
                  FROM pg_stat_database WHERE datname = current_database()";
     let row = sqlx::query(query).fetch_one(&db.auditor).await?;
-    Ok(Work { commits: row.try_get("xact_commit")?, wal_bytes: row.try_get("wal")? })
+    Ok(Work {
+        commits: row.try_get("xact_commit")?,
+        wal_bytes: row.try_get("wal")?,
+        wal_fsyncs: row.try_get("fsyncs")?,
+    })
 }
 
 /// How long transfers took into each state from the one before: median and 99th percentile, milliseconds.

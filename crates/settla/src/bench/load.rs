@@ -2,6 +2,7 @@
 
 use super::Args;
 use super::hooks::Hooks;
+use super::share::Shares;
 use crate::failure::Failure;
 use crate::local::{ApiClient, transfer_body};
 use serde::Deserialize;
@@ -66,6 +67,7 @@ pub(super) async fn send(args: &Args, clients: Vec<ApiClient>, hooks: &Hooks) ->
     let tally = Arc::new(Mutex::new(Tally::default()));
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let total = u64::from(args.rate) * u64::from(args.seconds);
+    let shares = Shares::new(args.tenants, args.first_tenant_percent);
     let (mut held_up, mut in_flight_peak) = (0, 0);
     let started = Instant::now();
     let mut told = started;
@@ -80,7 +82,7 @@ pub(super) async fn send(args: &Args, clients: Vec<ApiClient>, hooks: &Hooks) ->
             }
         };
         in_flight_peak = in_flight_peak.max(IN_FLIGHT_MAX - places.available_permits());
-        let client = Arc::clone(&clients[(n % clients.len() as u64) as usize]);
+        let client = Arc::clone(&clients[shares.tenant_of(n)]);
         let (body, results) = (Arc::clone(&body), Arc::clone(&tally));
         tokio::spawn(async move {
             let outcome = create(&client, n, &body, intended).await;

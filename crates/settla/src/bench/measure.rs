@@ -1,5 +1,6 @@
 //! One measurement: set up, look, load, wait, look again, check the books.
 
+use super::added::{Heads, added};
 use super::cpu::Cpu;
 use super::hooks::Hooks;
 use super::report::{Observed, Report};
@@ -46,16 +47,24 @@ async fn with_database(args: &Args, system: &System, db: &Store) -> Result<Repor
     let clients = tenants::set_up(args, system, db, &hooks).await?;
     let settings = database::settings(db).await?;
     let before = snapshot(system, db).await?;
+    let heads = Heads::watch(system).await?;
     eprintln!("sending {} transfers a second for {} s", args.rate, args.seconds);
     let load = load::send(args, clients, &hooks).await?;
     eprintln!("waiting until all have ended");
     hooks.all_ended(load.tally.created.iter().map(|c| c.id), DRAIN).await;
     let after = snapshot(system, db).await?;
     let transfers = sums::transfer_lines(&db.auditor).await?;
+    let seen = hooks.seen();
+    let ended = load.tally.created.iter().filter_map(|created| {
+        let ended = seen.ended.get(&created.id).filter(|ended| ended.completed)?;
+        Some((created, ended.at))
+    });
+    let added = added(system, db, &heads, ended).await?;
     eprintln!("checking the books");
     let observed = Observed {
         load,
-        seen: hooks.seen(),
+        seen,
+        added,
         before,
         after,
         states: transfers.into_iter().map(|t| (t.id, t.state)).collect(),

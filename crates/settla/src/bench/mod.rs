@@ -5,6 +5,7 @@
 //! The generator is an open loop: a transfer has a time at which it is meant to be sent, whatever the system
 //! does, and latencies count from that time.
 
+mod added;
 mod cpu;
 mod database;
 mod hooks;
@@ -13,6 +14,7 @@ mod machine;
 mod measure;
 mod print;
 mod report;
+mod share;
 mod spread;
 mod tenants;
 mod webhooks;
@@ -39,6 +41,9 @@ pub struct Args {
     /// Tenants that the load is spread over.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
     tenants: u32,
+    /// Per cent of the transfers that the first tenant sends; the others share the rest. All send the same without it.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
+    first_tenant_percent: Option<u32>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,

@@ -55,8 +55,11 @@ pub(super) fn print(report: &Report) {
         (
             "database",
             format!(
-                "{} rows, {} commits, {} bytes of WAL a transfer",
-                r.rows_per_transfer_total, r.database_commits_per_transfer, r.wal_bytes_per_transfer
+                "{} rows, {} commits, {} fsyncs and {} bytes of WAL a transfer",
+                r.rows_per_transfer_total,
+                r.database_commits_per_transfer,
+                r.wal_fsyncs_per_transfer,
+                r.wal_bytes_per_transfer
             ),
         ),
         ("warnings in the log", counts(&r.platform_log)),
@@ -69,7 +72,9 @@ pub(super) fn print(report: &Report) {
         row("create", &r.create),
         row("of it the transfer's request", &r.transfer_post),
         row("end to end", &r.end_to_end),
+        row("of it added by Settla", &r.added_by_settla),
     ]);
+    times.extend(r.added_parts.iter().map(|(part, spread)| row(part, spread)));
     times.extend(
         r.steps_ms.iter().map(|(kind, [p50, p99])| vec![format!("into {kind}"), p50.to_string(), p99.to_string()]),
     );

@@ -1,6 +1,7 @@
 //! What a run comes to.
 
 use super::Args;
+use super::added::Added;
 use super::cpu::Cpu;
 use super::hooks::Seen;
 use super::load::{AMOUNT_MINOR, IN_FLIGHT_MAX, Load};
@@ -23,13 +24,17 @@ const AT_REST: [&str; 5] = ["COMPLETED", "REFUNDED", "FAILED", "CANCELLED", "UND
 const METHOD: &str = "open loop. Created: 201 answers over the time from the first intended send to the last answer. \
     Completed: transfer.completed webhooks over the time from the first intended send to the last of them; while_sending \
     counts those of the second half of the sending alone. create: quote and transfer from the intended send to the answer. \
-    end_to_end: from the intended send to the terminal webhook. CPU, rows and batches: from before the first send to \
+    end_to_end: from the intended send to the terminal webhook. \
+    added_by_settla: of that what is left without the time from each provider's acceptance to its booking, by its \
+    statement (to the depth of its delivery, if that is later), and from our first signature to the depth. CPU, rows and batches: from before the first send to \
     after the last webhook.";
 
 /// What was seen from outside and inside.
 pub(super) struct Observed {
     pub load: Load,
     pub seen: Seen,
+    /// What Settla added to each payment's time.
+    pub added: Added,
     pub before: Snapshot,
     pub after: Snapshot,
     /// Every transfer of the database.
@@ -51,6 +56,8 @@ pub(super) struct Report {
     pub rate: u32,
     pub seconds: u32,
     pub tenants: u32,
+    /// Per cent of the transfers that the first of them sends, if not all send the same.
+    pub first_tenant_percent: Option<u32>,
     pub created: usize,
     pub created_per_s: f64,
     pub completed: usize,
@@ -73,6 +80,9 @@ pub(super) struct Report {
     pub create: Spread,
     pub transfer_post: Spread,
     pub end_to_end: Spread,
+    /// Of it what neither the providers nor the chain took.
+    pub added_by_settla: Spread,
+    pub added_parts: BTreeMap<&'static str, Spread>,
     /// Into each state from the one before: median and 99th percentile.
     pub steps_ms: BTreeMap<String, [f64; 2]>,
     pub on_chain_transactions: u64,
@@ -81,6 +91,7 @@ pub(super) struct Report {
     pub rows_per_transfer_total: f64,
     pub database_commits_per_transfer: f64,
     pub wal_bytes_per_transfer: f64,
+    pub wal_fsyncs_per_transfer: f64,
     pub batches: Batches,
     pub cpu: BTreeMap<&'static str, CpuUse>,
     pub platform_log: BTreeMap<String, u64>,
@@ -130,7 +141,7 @@ fn per(value: f64, by: f64) -> f64 {
 impl Report {
     /// Adds up what was seen.
     pub fn new(args: &Args, dir: &Path, observed: Observed) -> Self {
-        let Observed { load, seen, before, after, states, settings, steps, log, books } = observed;
+        let Observed { load, seen, added, before, after, states, settings, steps, log, books } = observed;
         let (started, tally) = (load.started, &load.tally);
         let since = |at: Instant| at.duration_since(started);
         let known: HashSet<Uuid> = tally.created.iter().map(|c| c.id).collect();
@@ -163,6 +174,7 @@ impl Report {
             rate: args.rate,
             seconds: args.seconds,
             tenants: args.tenants,
+            first_tenant_percent: args.first_tenant_percent,
             created,
             created_per_s: per(created as f64, last_answer.as_secs_f64()),
             completed: completions.len(),
@@ -191,6 +203,13 @@ impl Report {
                     .filter_map(|c| Some(seen.ended.get(&c.id)?.at.duration_since(c.intended)))
                     .collect(),
             ),
+            added_by_settla: spread(added.total),
+            added_parts: BTreeMap::from([
+                ("1 to the on-ramp", spread(added.to_on_ramp)),
+                ("2 to the chain", spread(added.to_chain)),
+                ("3 to the off-ramp", spread(added.to_off_ramp)),
+                ("4 to the webhook", spread(added.to_webhook)),
+            ]),
             steps_ms: steps,
             on_chain_transactions: nonces,
             on_chain_transactions_per_1000: per(nonces as f64 * 1_000.0, transfers),
@@ -198,6 +217,7 @@ impl Report {
             rows_per_transfer: rows,
             database_commits_per_transfer: per((after.work.commits - before.work.commits) as f64, transfers),
             wal_bytes_per_transfer: per((after.work.wal_bytes - before.work.wal_bytes) as f64, transfers).round(),
+            wal_fsyncs_per_transfer: per((after.work.wal_fsyncs - before.work.wal_fsyncs) as f64, transfers),
             batches: Batches {
                 count: batches,
                 commands_per_batch: per(after.batches.commands - before.batches.commands, batches),

@@ -3,6 +3,7 @@
 use super::Args;
 use super::hooks::Hooks;
 use super::load::AMOUNT_MINOR;
+use super::share::Shares;
 use crate::dev::Home;
 use crate::failure::Failure;
 use crate::local::{ApiClient, System, top_up};
@@ -41,13 +42,15 @@ pub(super) async fn set_up(args: &Args, system: &System, db: &Store, hooks: &Hoo
     let master = home.master_key()?;
     let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
     // With fees, and some more: whoever runs dry here would measure refusals.
-    let transfers = i64::from(args.rate) * i64::from(args.seconds) / i64::from(args.tenants) + 1;
-    let needed = transfers * AMOUNT_MINOR * 2;
-    let limits = Limits { per_transfer: AMOUNT_MINOR * 2, per_day: needed, pending: needed };
-    let terms = Terms { limits, ..Terms::default() };
+    let shares = Shares::new(args.tenants, args.first_tenant_percent);
+    let total = u64::from(args.rate) * u64::from(args.seconds);
     let shared = ApiClient::new(&system.facts.api, "")?;
     let mut clients = Vec::new();
     for number in 0..args.tenants {
+        let transfers = i64::try_from(shares.at_most(number, total))?;
+        let needed = transfers * AMOUNT_MINOR * 2;
+        let limits = Limits { per_transfer: AMOUNT_MINOR * 2, per_day: needed, pending: needed };
+        let terms = Terms { limits, ..Terms::default() };
         let slug = format!("bench-{number}");
         let tenant = operator::create_tenant(db, &master, &slug, &slug, &terms, ACTOR).await?;
         set_rate_limits(&db.operator, tenant.number, &UNHINDERED, ACTOR).await?;

@@ -256,7 +256,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         bank,
         chain,
         wallet,
-        inbound_bell: server.inbound_bell(),
+        arrivals: server.arrivals(),
         facts,
         config: NodeConfig {
             webhook_any_address: config.local_webhooks,

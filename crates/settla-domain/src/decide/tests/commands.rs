@@ -102,8 +102,11 @@ pub(super) fn priced(
     price(&request, tenant, now)
 }
 
-pub(super) fn beneficiary() -> MaskedBeneficiary {
-    MaskedBeneficiary { name: "J***".into(), account: "****4567".into(), country: "NG".into() }
+/// Somebody who is paid in this currency.
+pub(super) fn beneficiary(paid: Currency) -> MaskedBeneficiary {
+    let countries = [("NG", Currency::NGN), ("KE", Currency::KES), ("JP", Currency::JPY), ("KW", Currency::KWD)];
+    let (country, _) = countries.into_iter().find(|(_, money)| *money == paid).unwrap_or(countries[0]);
+    MaskedBeneficiary { name: "J***".into(), account: "****4567".into(), country: country.into() }
 }
 
 pub(super) fn report(tenant: TenantNo, subject: Uuid, kind: EffectKind, finding: Finding) -> Report {

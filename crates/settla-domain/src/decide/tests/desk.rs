@@ -3,6 +3,7 @@
 use super::books::Books;
 use super::commands::{NOON, beneficiary, priced, report, uuid};
 use super::explained::Memory;
+use crate::beneficiary::MaskedBeneficiary;
 use crate::decide::{Answer, Command, CreateTransfer, Decision, Report, decide};
 use crate::effect::{EffectKind, EffectStatus};
 use crate::finding::Finding;
@@ -99,12 +100,23 @@ impl Desk {
     }
 
     pub fn create(&mut self, tenant: TenantNo, quote: QuoteId) -> Result<Transfer, Refusal> {
+        let paid = self.world.quotes.get(&(tenant, quote)).map_or(Currency::NGN, |q| q.terms.destination.currency);
+        self.create_for(tenant, quote, beneficiary(paid))
+    }
+
+    /// As [`Desk::create`], for this beneficiary.
+    pub fn create_for(
+        &mut self,
+        tenant: TenantNo,
+        quote: QuoteId,
+        beneficiary: MaskedBeneficiary,
+    ) -> Result<Transfer, Refusal> {
         let create = CreateTransfer {
             tenant,
             id: TransferId(self.id()),
             quote,
             reference: "INV-1".into(),
-            beneficiary: beneficiary(),
+            beneficiary,
             settlement: Settlement::Batched,
         };
         match self.run_unaudited(&Command::CreateTransfer(create))?.answer {

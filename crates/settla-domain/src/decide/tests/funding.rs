@@ -37,7 +37,7 @@ fn trap_03_funded_is_announced_only_with_the_reservation() {
         id,
         quote,
         reference: "INV-1".into(),
-        beneficiary: super::commands::beneficiary(),
+        beneficiary: super::commands::beneficiary(Currency::NGN),
         settlement: Settlement::Batched,
     };
     let decision = desk.run_unaudited(&Command::CreateTransfer(create)).unwrap();

@@ -1,7 +1,7 @@
 //! Traps 1, 2 and 13: prices and amounts.
 
 use super::commands::{A, B, NOON, SOURCES, WIDE, free, gbp, paid, priced, settled, usual};
-use super::commands::{delivered, terms};
+use super::commands::{beneficiary, delivered, terms};
 use super::desk::Desk;
 use crate::decide::Answer;
 use crate::effect::EffectKind::{OffRamp, OnRamp, Settle};
@@ -16,6 +16,18 @@ fn desk() -> Desk {
     desk.top_up(A, gbp(100_000_000));
     desk.top_up(B, gbp(100_000_000));
     desk
+}
+
+#[test]
+fn a_currency_is_paid_only_where_it_is_money() {
+    let mut desk = desk();
+    let quote = desk.quote(A, gbp(1_00));
+    for elsewhere in [Currency::KES, Currency::JPY] {
+        let refused = desk.create_for(A, quote, beneficiary(elsewhere));
+        assert_eq!(refused, Err(Refusal::CurrencyNotPaidHere));
+    }
+    // It was not used up.
+    desk.create_for(A, quote, beneficiary(Currency::NGN)).unwrap();
 }
 
 #[test]

@@ -30,7 +30,6 @@ use sqlx::{Connection, PgConnection, Row};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub const CHAIN_ID: u64 = 43_113;
@@ -163,7 +162,7 @@ impl Ground {
             bank: Arc::new(HttpBank::new(Http::new(nobody).unwrap(), "ours")),
             chain: Arc::new(chain),
             wallet,
-            inbound_bell: Arc::new(Notify::new()),
+            arrivals: None,
             facts: Arc::new(RouteFacts::new(store.clone())),
             config: NodeConfig { settlement, ..NodeConfig::default() },
         });

@@ -102,5 +102,5 @@ async fn what_providers_sent_goes_when_it_is_dealt_with_and_30_days_old() {
     assert_eq!(everything.rows_affected(), 0);
     assert_eq!(texts(&mut superuser, "event_id", "provider_events").await, "new,open,young");
     // Workers see and claim what is open as before.
-    assert_eq!(inbox::claim(&store.worker, 10, 1_000).await.unwrap().len(), 2);
+    assert_eq!(inbox::claim(&store.worker, 10).await.unwrap().len(), 2);
 }

@@ -45,19 +45,19 @@ pub async fn come(superuser: &mut PgConnection, attempt: &Attempt<'_>) -> Came {
     }
 }
 
-/// One statement a privilege, on the rows of one tenant.
-pub fn statement(privilege: &str, table: &str, tenant: TenantNo) -> String {
-    let (name, columns) = privilege.split_once('(').unwrap_or((privilege, ""));
+/// One statement a privilege, on the rows of one tenant. `columns` are those that a row can be given.
+pub fn statement(privilege: &str, table: &str, columns: &str, tenant: TenantNo) -> String {
+    let (name, granted) = privilege.split_once('(').unwrap_or((privilege, ""));
     let tenant = tenant.0;
     match name {
         "select" => format!("SELECT * FROM {table} WHERE tenant = {tenant}"),
         // Copies of the tenant's rows: whatever else holds for a row of this table holds for them.
         "insert" => format!(
-            "INSERT INTO {table} OVERRIDING SYSTEM VALUE
-             SELECT * FROM jsonb_populate_recordset(NULL::{table}, current_setting('test.{table}_{tenant}')::jsonb)"
+            "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
+             SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, current_setting('test.{table}_{tenant}')::jsonb)"
         ),
         "update" => {
-            let column = columns.trim_end_matches(')').split(',').next().unwrap_or_default();
+            let column = granted.trim_end_matches(')').split(',').next().unwrap_or_default();
             let column = if column.is_empty() { "tenant" } else { column };
             format!("UPDATE {table} SET {column} = {column} WHERE tenant = {tenant}")
         }

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 /// Privileges by table and role. Before the colon: whose rows, `own` those of the transaction's tenant (app) or
 /// tenants (runner), `all` those of every tenant, `old` those of every tenant that need not be kept any more, nothing where the table knows no tenants.
 const EXPECTED: &str = "
+access_revision
+    auth     : select update(revision)
+    app      : select
+    auditor  : select
 api_keys
     app      own: select
     operator all: select insert update(expires_at,revoked_at)
@@ -57,7 +61,7 @@ outbox
     auditor  all: select
 personal_data
     runner   own: insert
-    app      own: select
+    payer    own: select
 positions
     runner   own: select insert update(available,held,in_transit,usage_day,usage_day_total,usage_pending)
     app      own: select
@@ -116,6 +120,7 @@ switched_off
     operator : select insert update(at,by,reason) delete
     auditor  : select
 tenant_locks
+    auth     all: select update(terms_revision)
     runner   own: select update(event_sequence)
     operator all: select insert
     auditor  all: select
@@ -158,10 +163,10 @@ withdrawals
 ";
 
 /// All roles of ours.
-pub const ROLES: [&str; 8] = ["app", "auditor", "auth", "operator", "owner", "reconciler", "runner", "worker"];
+pub const ROLES: [&str; 9] = ["app", "auditor", "auth", "operator", "owner", "payer", "reconciler", "runner", "worker"];
 
 /// Those that work: all but the owner of the tables, as which nothing runs but migrations.
-pub const WORKING: [&str; 7] = ["app", "auditor", "auth", "operator", "reconciler", "runner", "worker"];
+pub const WORKING: [&str; 8] = ["app", "auditor", "auth", "operator", "payer", "reconciler", "runner", "worker"];
 
 /// Whose rows a role may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
