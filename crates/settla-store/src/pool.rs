@@ -39,7 +39,7 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// The usual numbers of connections.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), app_connections: 12, worker_connections: 8 }
+        Self { url: url.into(), app_connections: 6, worker_connections: 4 }
     }
 }
 

@@ -212,7 +212,7 @@ async fn approve(db: &Store, id: &str, operator: String) -> Result<(), Failure> 
         sealed: None,
         audit: Some((operator.clone(), proposal.ticket.clone())),
     };
-    let state = match Runner::start(db.clone()).submit(envelope).await.map(|decided| decided.answer) {
+    let state = match Runner::start(db.clone())?.submit(envelope).await.map(|decided| decided.answer) {
         Ok(Answer::Transfer(transfer)) => transfer.state.name(),
         Ok(Answer::Withdrawal(withdrawal)) => withdrawal.state.name(),
         Ok(_) => return Err(Failure::new("the decision was not carried out")),

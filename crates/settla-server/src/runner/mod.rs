@@ -6,6 +6,9 @@
 //! [`settla_store::batch::ROUND_TRIPS_MAX`] at most, and one commit. While a batch runs, the next one
 //! collects, so the load itself sets the size: no timer, no wait.
 //!
+//! Everything waits for batches, so the runner has a thread of its own: its round trips do not queue behind the requests
+//! that the other threads serve.
+//!
 //! # What bounds a batch
 //!
 //! [`BATCH_MAX`] commands; [`QUEUE_MAX`] more may wait, and beyond that callers are told that we are busy.
@@ -30,7 +33,7 @@ use settla_domain::tenant::TenantNo;
 use settla_store::batch::{BatchConnection, BatchTx, Memory, SealedParties, was_committed};
 use settla_store::{Store, StoreError};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -44,6 +47,8 @@ const TRIES_MAX: u32 = 8;
 /// Longest time for a batch, from BEGIN to the answer to COMMIT, or for the question whether a COMMIT took place. Longer
 /// than the database allows one statement.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(40);
+/// How long a connection that has nothing to do is kept from the pool.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 /// Commands that failed by themselves: defects.
 const COMMANDS_FAILED: &str = "settla_commands_failed_total";
 
@@ -101,20 +106,24 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts a runner on a database.
-    pub fn start(store: Store) -> Self {
+    /// Starts a runner on a database. Fails if there is no thread to be had for it.
+    pub fn start(store: Store) -> std::io::Result<Self> {
         Self::start_with(store, BATCH_TIME_MAX)
     }
 
     /// As [`Self::start`], with another bound on the time of a batch.
-    pub fn start_with(store: Store, batch_time_max: Duration) -> Self {
+    pub fn start_with(store: Store, batch_time_max: Duration) -> std::io::Result<Self> {
         // There from the start, so that its first increase is one.
         metrics::counter!(COMMANDS_FAILED).increment(0);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let bells = Arc::new(Bells::new());
-        let database = Database { store, batch_time_max, bells: Arc::clone(&bells), memory: Arc::default() };
-        tokio::spawn(run(database, queue));
-        Self { jobs, bells }
+        let database =
+            Database { store, batch_time_max, bells: Arc::clone(&bells), memory: Arc::default(), kept: Arc::default() };
+        let thread = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new()
+            .name("settla-runner".to_owned())
+            .spawn(move || thread.block_on(run(database, queue)))?;
+        Ok(Self { jobs, bells })
     }
 
     /// Has a command decided and made durable. Refuses at once when too much is queued.
@@ -153,11 +162,30 @@ struct Database {
     batch_time_max: Duration,
     bells: Arc<Bells>,
     memory: Arc<Memory>,
+    /// The last batch's connection, for the next one: what its server process has prepared and read is at hand there.
+    kept: Arc<Mutex<Option<BatchConnection>>>,
+}
+
+impl Database {
+    /// The last batch's connection, if it is still there.
+    fn connection(&self) -> Option<BatchConnection> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 async fn run(database: Database, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH_MAX);
-    while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
+    loop {
+        let received = match tokio::time::timeout(KEPT_FOR, queue.recv_many(&mut jobs, BATCH_MAX)).await {
+            Ok(received) => received,
+            Err(_) => {
+                drop(database.connection());
+                queue.recv_many(&mut jobs, BATCH_MAX).await
+            }
+        };
+        if received == 0 {
+            return;
+        }
         let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
         let begun = Instant::now();
         let commands = envelopes.len();
@@ -262,11 +290,18 @@ impl From<StoreError> for Attempt {
 /// A database that has gone without closing its connections answers nothing and refuses nothing: without a bound the
 /// runner would wait for it until the process is restarted.
 async fn once(database: &Database, id: Uuid, envelopes: &[Envelope]) -> Result<Answers, Attempt> {
-    let mut connection = BatchConnection::acquire(&database.store.runner).await?;
+    let mut connection = match database.connection() {
+        Some(connection) => connection,
+        None => BatchConnection::acquire(&database.store.runner).await?,
+    };
     let mut committing = None;
     let work = transact(&mut connection, id, envelopes, database, &mut committing);
     match tokio::time::timeout(database.batch_time_max, work).await {
-        Ok(outcome) => outcome,
+        Ok(Ok(answers)) => {
+            *database.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+            Ok(answers)
+        }
+        Ok(Err(attempt)) => Err(attempt),
         Err(_) => {
             connection.abandon();
             let silent = StoreError::silent();

@@ -198,7 +198,7 @@ async fn sixty_four_duplicates_are_one_transfer() {
     let ground = Ground::new().await;
     let tenant = ground.funded("acme", 1_000_000).await;
     let base = ground.quoted(tenant, 10_000).await;
-    let second = Runner::start(open(ground.database.url()).await);
+    let second = Runner::start(open(ground.database.url()).await).unwrap();
     let submit = |n: usize| {
         let runner = if n.is_multiple_of(2) { &ground.runner } else { &second };
         runner.submit(keyed(tenant, Command::CreateTransfer(create(&base)), "k"))
@@ -240,7 +240,7 @@ fn stray_credit() -> Command {
 #[tokio::test]
 async fn money_without_an_owner_goes_to_suspense_once() {
     let ground = Ground::new().await;
-    let second = Runner::start(open(ground.database.url()).await);
+    let second = Runner::start(open(ground.database.url()).await).unwrap();
     let stray = stray_credit();
     let submit = |n: usize| {
         let runner = if n.is_multiple_of(2) { &ground.runner } else { &second };

@@ -81,7 +81,7 @@ async fn it_may_be_lost_several_times() {
 
 /// A runner on the proxy that waits for a second, and no longer.
 async fn impatient(wired: &Wired) -> Runner {
-    Runner::start_with(open(&wired.proxy.url).await, Duration::from_secs(1))
+    Runner::start_with(open(&wired.proxy.url).await, Duration::from_secs(1)).unwrap()
 }
 
 /// The server has gone without a word: its connection is given up, and the batch is tried on another one.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 async fn two(ground: &Ground) -> [Runner; 2] {
-    [ground.runner.clone(), Runner::start(open(ground.database.url()).await)]
+    [ground.runner.clone(), Runner::start(open(ground.database.url()).await).unwrap()]
 }
 
 /// All at once, to each runner every other one.
@@ -61,7 +61,7 @@ async fn a_batch_waits_for_another_process_that_has_the_tenant() {
     let tenant = ground.funded("acme", debit).await;
     let [first, second] = [ground.wish(tenant, 10_000).await, ground.wish(tenant, 10_000).await];
     let beside = Proxy::start(&ground.database).await;
-    let other = Runner::start(open(&beside.url).await);
+    let other = Runner::start(open(&beside.url).await).unwrap();
     wired.proxy.hold_next(Held::Commit);
     let (first, second, ()) = tokio::join!(
         wired.runner.submit(plain(tenant, Command::CreateTransfer(first))),

@@ -35,7 +35,7 @@ async fn what_was_acknowledged_is_there_once() {
     let first = Postgres::start(folder.path(), PostgresSettings::DURABLE).await.unwrap();
     first.create_database("books").await.unwrap();
     let store = Store::open(&StoreConfig::new(first.url("books"))).await.unwrap();
-    let runner = Runner::start(store.clone());
+    let runner = Runner::start(store.clone()).unwrap();
     let tenant = tenant(&store, "acme").await;
     for command in funding(tenant, 1_000_000_000) {
         runner.submit(plain(tenant, command)).await.unwrap();

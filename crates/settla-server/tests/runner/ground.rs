@@ -26,7 +26,7 @@ impl Ground {
     pub async fn new() -> Self {
         let database = TestDatabase::create().await.unwrap();
         let store = open(database.url()).await;
-        Self { runner: Runner::start(store.clone()), store, database }
+        Self { runner: Runner::start(store.clone()).unwrap(), store, database }
     }
 
     /// A tenant with so many pence to spend.
@@ -111,7 +111,7 @@ impl Wired {
     pub async fn new() -> Self {
         let ground = Ground::new().await;
         let proxy = Proxy::start(&ground.database).await;
-        let runner = Runner::start(open(&proxy.url).await);
+        let runner = Runner::start(open(&proxy.url).await).unwrap();
         Self { ground, proxy, runner }
     }
 

@@ -212,7 +212,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         introductions.extend(off_ramps.get(&at.name).map(|ramp| tell(Party::OffRamp(Arc::clone(ramp)), at)));
     }
 
-    let runner = Runner::start(store.clone());
+    let runner = Runner::start(store.clone())?;
     let keyring = Arc::new(Keyring::new(Arc::clone(&config.master_key), store.clone()));
     let senders = [config.bank].into_iter().chain(config.on_ramps).chain(config.off_ramps);
     let secrets: HashMap<_, _> = senders.map(|at| (at.name, vec![at.webhook_secret])).collect();

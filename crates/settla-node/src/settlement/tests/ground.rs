@@ -134,7 +134,7 @@ impl Ground {
         token.mint(&rpc, &issuer, wallet, TOKENS).await.unwrap();
         fund(&rpc, &issuer, wallet, ONE_COIN).await.unwrap();
 
-        let runner = Runner::start(store.clone());
+        let runner = Runner::start(store.clone()).unwrap();
         let tenant = tenant(&store, "acme").await;
         let (off_ramp, other) = (Arc::new(Listener::default()), Arc::new(Listener::default()));
         let nobody = Endpoint {
