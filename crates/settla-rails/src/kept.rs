@@ -1,9 +1,9 @@
-//! An answer that is kept for a short time, so that one request serves all that is asked meanwhile.
+//! An answer that is kept for a short time, so that one request serves all that is asked meanwhile. In the last fifth of that
+//! time whoever comes first asks for the next one, while all others use what there is and do not wait.
 
 use crate::RailError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
 
 /// What was answered last, or that there was no answer, and since when.
 type Last<T> = Option<(Instant, Result<Arc<T>, RailError>)>;
@@ -11,26 +11,32 @@ type Last<T> = Option<(Instant, Result<Arc<T>, RailError>)>;
 /// One kept answer.
 pub(crate) struct Kept<T> {
     last: Mutex<Last<T>>,
+    loading: tokio::sync::Mutex<()>,
     refresh_after: Duration,
 }
 
 impl<T> Kept<T> {
     /// Keeps an answer, or that there was none, for `refresh_after`.
     pub fn new(refresh_after: Duration) -> Self {
-        Self { last: Mutex::new(None), refresh_after }
+        Self { last: Mutex::new(None), loading: tokio::sync::Mutex::new(()), refresh_after }
     }
 
     /// The kept answer, or what `load` brings if that is too old. When `load` fails, the last answer is used on: whatever
     /// is kept here says itself how old it is.
     pub async fn get(&self, load: impl Future<Output = Result<T, RailError>>) -> Result<Arc<T>, RailError> {
-        // The lock is held over the request on purpose: concurrent callers wait for one answer.
-        let mut last = self.last.lock().await;
-        if let Some((at, answer)) = last.as_ref()
-            && at.elapsed() < self.refresh_after
-        {
-            return answer.clone();
+        let early = self.refresh_after * 4 / 5;
+        // Held over the request on purpose: who has nothing that may be used waits for the one answer.
+        let _loading = match (self.younger_than(self.refresh_after), self.loading.try_lock()) {
+            (Some(answer), Err(_)) => return answer,
+            (_, Ok(first)) => first,
+            (None, Err(_)) => self.loading.lock().await,
+        };
+        if let Some(answer) = self.younger_than(early) {
+            return answer;
         }
-        let answer = match (load.await.map(Arc::new), last.as_ref()) {
+        let loaded = load.await.map(Arc::new);
+        let mut last = self.last();
+        let answer = match (loaded, last.as_ref()) {
             (Err(error), Some((_, Ok(before)))) => {
                 tracing::warn!(%error, "no new prices; the last ones are used");
                 Ok(Arc::clone(before))
@@ -39,6 +45,14 @@ impl<T> Kept<T> {
         };
         *last = Some((Instant::now(), answer.clone()));
         answer
+    }
+
+    fn younger_than(&self, age: Duration) -> Option<Result<Arc<T>, RailError>> {
+        self.last().as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, answer)| answer.clone())
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Last<T>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,6 +76,26 @@ mod tests {
         let (a, b) = tokio::join!(kept.get(load()), kept.get(load()));
         assert_eq!((*a.unwrap(), *b.unwrap(), *kept.get(load()).await.unwrap()), (0, 0, 0));
         assert_eq!(requests.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn before_it_is_too_old_one_asks_for_the_next_and_nobody_else_waits() {
+        const KEPT_FOR: Duration = Duration::from_secs(3_600);
+        let kept = Kept::new(KEPT_FOR);
+        let aged = |by: Duration| {
+            let (at, _) = kept.last().take().unwrap();
+            *kept.last() = Some((at.checked_sub(by).unwrap(), Ok(Arc::new(1))));
+        };
+        assert_eq!(*kept.get(async { Ok(1) }).await.unwrap(), 1);
+        aged(KEPT_FOR * 9 / 10);
+        let (next, later) = tokio::sync::oneshot::channel();
+        let first = kept.get(async { Ok(later.await.unwrap()) });
+        let others = async {
+            assert_eq!(*kept.get(async { panic!("one request is enough") }).await.unwrap(), 1);
+            next.send(2).unwrap();
+        };
+        let (first, ()) = tokio::join!(first, others);
+        assert_eq!((*first.unwrap(), *kept.get(async { Ok(3) }).await.unwrap()), (2, 2));
     }
 
     #[tokio::test]

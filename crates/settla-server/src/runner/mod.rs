@@ -11,7 +11,9 @@
 //!
 //! # What bounds a batch
 //!
-//! [`BATCH_MAX`] commands; [`QUEUE_MAX`] more may wait, and beyond that callers are told that we are busy.
+//! [`BATCH_MAX`] commands; [`QUEUE_MAX`] more may wait, and beyond that callers are told that we are busy. Requests, for
+//! which somebody waits, come before workers' findings, of which a batch with requests takes [`FINDINGS_BESIDE_MAX`] at
+//! most: a block on chain brings hundreds of them at once, and whoever asks for a quote then should not notice.
 //!
 //! # Failure
 //!
@@ -40,7 +42,9 @@ use uuid::Uuid;
 
 /// Most commands of one batch.
 pub const BATCH_MAX: usize = 400;
-/// Most commands that wait.
+/// Most findings of workers in a batch that carries out requests as well.
+pub const FINDINGS_BESIDE_MAX: usize = 96;
+/// Most requests that wait, and most findings.
 pub const QUEUE_MAX: usize = 4_096;
 /// How often a batch that met a conflict is tried.
 const TRIES_MAX: u32 = 8;
@@ -101,7 +105,8 @@ type Job = (Envelope, oneshot::Sender<Result<Decided, RunnerError>>);
 /// A handle on the runner. It ends when the last handle is dropped and the queue is empty.
 #[derive(Clone)]
 pub struct Runner {
-    jobs: mpsc::Sender<Job>,
+    requests: mpsc::Sender<Job>,
+    findings: mpsc::Sender<Job>,
     bells: Arc<Bells>,
 }
 
@@ -115,7 +120,9 @@ impl Runner {
     pub fn start_with(store: Store, batch_time_max: Duration) -> std::io::Result<Self> {
         // There from the start, so that its first increase is one.
         metrics::counter!(COMMANDS_FAILED).increment(0);
-        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let (requests, asked) = mpsc::channel(QUEUE_MAX);
+        let (findings, found) = mpsc::channel(QUEUE_MAX);
+        let queue = Queue { asked, found };
         let bells = Arc::new(Bells::new());
         let database =
             Database { store, batch_time_max, bells: Arc::clone(&bells), memory: Arc::default(), kept: Arc::default() };
@@ -123,13 +130,13 @@ impl Runner {
         std::thread::Builder::new()
             .name("settla-runner".to_owned())
             .spawn(move || thread.block_on(run(database, queue)))?;
-        Ok(Self { jobs, bells })
+        Ok(Self { requests, findings, bells })
     }
 
     /// Has a command decided and made durable. Refuses at once when too much is queued.
     pub async fn submit(&self, envelope: Envelope) -> Result<Decided, RunnerError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send((envelope, reply)).map_err(|error| match error {
+        self.requests.try_send((envelope, reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RunnerError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RunnerError::Unavailable,
         })?;
@@ -139,7 +146,7 @@ impl Runner {
     /// As [`Self::submit`], but waits for room: for workers, whose findings must not be turned away.
     pub async fn submit_patiently(&self, envelope: Envelope) -> Result<Decided, RunnerError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send((envelope, reply)).await.map_err(|_| RunnerError::Unavailable)?;
+        self.findings.send((envelope, reply)).await.map_err(|_| RunnerError::Unavailable)?;
         answer.await.unwrap_or(Err(RunnerError::Unavailable))
     }
 
@@ -173,17 +180,45 @@ impl Database {
     }
 }
 
-async fn run(database: Database, mut queue: mpsc::Receiver<Job>) {
+/// What waits.
+struct Queue {
+    asked: mpsc::Receiver<Job>,
+    found: mpsc::Receiver<Job>,
+}
+
+impl Queue {
+    /// The next batch's commands, once there are any. Nothing if there will never be any more.
+    async fn next(&mut self, jobs: &mut Vec<Job>) {
+        let (first, mut room) = tokio::select! {
+            biased;
+            Some(job) = self.asked.recv() => (job, FINDINGS_BESIDE_MAX),
+            Some(job) = self.found.recv() => (job, BATCH_MAX - 1),
+            else => return,
+        };
+        jobs.push(first);
+        while jobs.len() < BATCH_MAX - FINDINGS_BESIDE_MAX
+            && let Ok(job) = self.asked.try_recv()
+        {
+            jobs.push(job);
+            room = FINDINGS_BESIDE_MAX;
+        }
+        while room > 0
+            && let Ok(job) = self.found.try_recv()
+        {
+            jobs.push(job);
+            room -= 1;
+        }
+    }
+}
+
+async fn run(database: Database, mut queue: Queue) {
     let mut jobs = Vec::with_capacity(BATCH_MAX);
     loop {
-        let received = match tokio::time::timeout(KEPT_FOR, queue.recv_many(&mut jobs, BATCH_MAX)).await {
-            Ok(received) => received,
-            Err(_) => {
-                drop(database.connection());
-                queue.recv_many(&mut jobs, BATCH_MAX).await
-            }
-        };
-        if received == 0 {
+        if tokio::time::timeout(KEPT_FOR, queue.next(&mut jobs)).await.is_err() {
+            drop(database.connection());
+            queue.next(&mut jobs).await;
+        }
+        if jobs.is_empty() {
             return;
         }
         let (envelopes, replies): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();

@@ -10,6 +10,7 @@ mod answers;
 mod commits;
 mod contention;
 mod crash;
+mod lanes;
 mod one_batch;
 mod pooler;
 mod wire;

@@ -13,10 +13,8 @@ pub fn check_log(log: &Place, backend: &Backend) {
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(value.is_object() && value["level"].is_string() && value["timestamp"].is_string(), "{line}");
-        let spans = value["spans"].as_array().into_iter().flatten().chain([&value["span"]]);
-        let ids: Vec<&str> = spans.filter_map(|span| span["request_id"].as_str()).collect();
-        if let Some(id) = ids.first() {
-            lines.entry((*id).to_owned()).or_default().push(value);
+        if let Some(id) = value["span"]["request_id"].as_str().map(str::to_owned) {
+            lines.entry(id).or_default().push(value);
         }
     }
     for (id, lines) in &lines {
