@@ -131,6 +131,14 @@ pub(crate) struct Subjects {
     postings: BTreeMap<Uuid, Vec<LedgerRow>>,
 }
 
+impl Subjects {
+    pub fn extend(&mut self, more: Self) {
+        self.transfers.extend(more.transfers);
+        self.withdrawals.extend(more.withdrawals);
+        self.postings.extend(more.postings);
+    }
+}
+
 /// Reads these payments and all their postings: three look-ups by key.
 pub(crate) async fn subjects(
     snapshot: &mut Snapshot,
