@@ -54,12 +54,21 @@ async fn starts_over_the_lock_file_of_a_pid_that_is_now_a_strangers() {
     let first = start(&folder).await;
     first.kill().await.expect("kill");
     let lock = first.data().join("postmaster.pid");
-    let text = std::fs::read_to_string(&lock).expect("lock file");
-    let (_, rest) = text.split_once('\n').expect("lines");
+    let before = std::fs::read_to_string(&lock).expect("lock file");
+    let (_, rest) = before.split_once('\n').expect("lines");
     // This test's own process: alive, and no Postgres.
     std::fs::write(&lock, format!("{}\n{rest}", std::process::id())).expect("write");
+    let of_socket = first.data().join(format!(".s.PGSQL.{}.lock", first.port()));
+    std::fs::write(&of_socket, format!("{}\n", std::process::id())).expect("write");
     let second = start(&folder).await;
     assert!(second.child().is_alive());
+    // Over its socket, which asks for the password like everything else.
+    let near = second.near_url("postgres");
+    assert_eq!(text(&near, "SELECT coalesce(inet_server_addr()::text, 'socket')").await, "socket");
+    let (start, rest) = near.split_once('@').expect("password");
+    let (user, _) = start.rsplit_once(':').expect("password");
+    let error = PgConnection::connect(&format!("{user}:wrong@{rest}")).await.expect_err("refused");
+    assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("28P01"));
 }
 
 #[tokio::test]

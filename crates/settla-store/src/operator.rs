@@ -169,7 +169,7 @@ pub(crate) async fn audit(
 }
 
 /// Changes how many requests a minute a tenant may make: every class, so that `None` is the usual limit again.
-/// Counts from the next look-up of a key on.
+/// Counts within a second, everywhere.
 pub async fn set_rate_limits(
     operator: &PgPool,
     tenant: TenantNo,

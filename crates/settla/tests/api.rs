@@ -170,12 +170,8 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
 #[tokio::test]
 async fn a_tenant_gets_no_more_through_than_was_agreed() {
     let fixture = Fixture::start("rate", &[]).await;
-    let limit = async |options: &[&str]| {
-        let mut command = tokio::process::Command::new(program());
-        command.args(["tenant", "limit", "acme"]).args(options).arg("--dir").arg(fixture.system.dir());
-        let output = command.output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
+    let limit =
+        async |options: &[&str]| drop(settla(&fixture, &[&["tenant", "limit", "acme"], options].concat()).await);
     let (client, other) = (fixture.system.client(0).unwrap(), fixture.system.client(1).unwrap());
     // Terms that are changed hold for every process within a second.
     let holds = async |quotes: u64, transfers: u64| {
@@ -209,6 +205,14 @@ async fn a_tenant_gets_no_more_through_than_was_agreed() {
     fixture.stop().await;
 }
 
+/// What a command on the fixture's folder prints.
+async fn settla(fixture: &Fixture, args: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(program());
+    let output = command.args(args).arg("--dir").arg(fixture.system.dir()).output().await.unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn two_processes_share_a_database_and_one_takes_over() {
     let mut fixture = Fixture::start("two", &[]).await;
@@ -233,6 +237,23 @@ async fn two_processes_share_a_database_and_one_takes_over() {
         paid.push(
             client.pay(Amount::Source("15.00"), &format!("two-{n}")).await.unwrap()["id"].as_str().unwrap().to_owned(),
         );
+    }
+    // A key that is revoked is refused by both within a second, also by one that knows it from before.
+    let made = settla(&fixture, &["key", "create", "acme", "--name", "brief"]).await;
+    let key = made.split_whitespace().find(|word| word.starts_with("sk_test_")).unwrap();
+    let gateways = [first.with_key(key), other.with_key(key)];
+    for gateway in &gateways {
+        gateway.get("/v1/me").await.unwrap().success().unwrap();
+    }
+    let keys: Value = serde_json::from_str(&settla(&fixture, &["key", "list", "--json"]).await).unwrap();
+    let id = keys.as_array().unwrap().iter().find(|key| key["name"] == "brief").unwrap()["id"].as_str().unwrap();
+    settla(&fixture, &["key", "revoke", id]).await;
+    let revoked = Instant::now();
+    for gateway in &gateways {
+        while gateway.get("/v1/me").await.unwrap().status != 401 {
+            assert!(revoked.elapsed() < Duration::from_secs(1), "a revoked key works on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     // The first one has the signer. It dies; the second one settles what is open.
     fixture.system.kill_platform().await.unwrap();

@@ -28,7 +28,7 @@ async fn signal(fixture: &Fixture, name: &str) {
 
 #[tokio::test]
 async fn a_poison_message_is_set_aside_shown_and_put_back() {
-    let fixture = Fixture::start("recovery", &[]).await;
+    let mut fixture = Fixture::start("recovery", &[]).await;
     let client = fixture.system.client(0).unwrap();
     let quote = client.quote("GBP", "NGN", Amount::Source("25.00")).await.unwrap().success().unwrap();
     let mut database = PgConnection::connect(&fixture.system.facts.database_url).await.unwrap();
@@ -54,12 +54,16 @@ async fn a_poison_message_is_set_aside_shown_and_put_back() {
     let other = client.pay(Amount::Source("30.00"), "other").await.unwrap();
     client.wait_for(other["id"].as_str().unwrap(), &["COMPLETED"], SOON).await.unwrap();
 
+    // Without the platform: what the on-ramp has told meanwhile would end it as soon as it can be read.
+    fixture.system.kill_platform().await.unwrap();
     let mend = "UPDATE settla.outbox SET payload = jsonb_set(payload, '{provider}', '\"harbour\"') WHERE id = $1";
     sqlx::query(mend).bind(damaged[0].get::<uuid::Uuid, _>("id")).execute(&mut database).await.unwrap();
     settla(&fixture, &["outbox", "replay", aside["id"].as_str().unwrap(), "--ticket", "OPS-9", "--operator", "ada"])
         .await;
-    client.wait_for(&poisoned, &["COMPLETED"], SOON).await.unwrap();
     assert!(set_aside(&fixture).await.is_empty());
+    fixture.system.restart_platform().await.unwrap_or_else(|failure| panic!("{failure}"));
+    let client = fixture.system.client(0).unwrap();
+    client.wait_for(&poisoned, &["COMPLETED"], SOON).await.unwrap();
     fixture.books_agree().await;
     fixture.stop().await;
 }

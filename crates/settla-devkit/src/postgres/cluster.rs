@@ -54,8 +54,15 @@ impl<'a> Cluster<'a> {
         if self.version()?.is_none() {
             return self.create(binaries, durable).await;
         }
-        // Left by a kill. Postgres goes by the pid in it, which by now may be another process's;
+        // Left by a kill. Postgres goes by the pid in them, which by now may be another process's;
         // that none of its own is left is known from the lock they all hold.
+        let entries = std::fs::read_dir(&self.data).map_err(DevkitError::io("read", &self.data))?;
+        for entry in entries {
+            let entry = entry.map_err(DevkitError::io("read", &self.data))?;
+            if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+                remove_file(&entry.path())?;
+            }
+        }
         remove_file(&self.data.join("postmaster.pid"))
     }
 

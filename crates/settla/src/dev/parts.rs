@@ -147,7 +147,7 @@ async fn database(home: &Home) -> Result<(Option<Postgres>, String), Failure> {
     }
     let postgres = Postgres::start(&home.at("postgres"), PostgresSettings::DURABLE).await?;
     postgres.create_database("settla_test").await?;
-    let url = postgres.url("settla_test");
+    let url = postgres.near_url("settla_test");
     Ok((Some(postgres), url))
 }
 
