@@ -196,19 +196,25 @@ impl Queue {
             else => return,
         };
         jobs.push(first);
-        while jobs.len() < BATCH_MAX - FINDINGS_BESIDE_MAX
-            && let Ok(job) = self.asked.try_recv()
-        {
-            jobs.push(job);
+        if take(&mut self.asked, jobs, BATCH_MAX - FINDINGS_BESIDE_MAX) {
             room = FINDINGS_BESIDE_MAX;
         }
-        while room > 0
-            && let Ok(job) = self.found.try_recv()
-        {
-            jobs.push(job);
-            room -= 1;
-        }
+        let findings_to = jobs.len() + room;
+        take(&mut self.found, jobs, findings_to);
+        // What findings leave.
+        take(&mut self.asked, jobs, BATCH_MAX);
     }
+}
+
+/// Takes what waits, until there are so many in all. Returns whether there was something.
+fn take(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, up_to: usize) -> bool {
+    let before = jobs.len();
+    while jobs.len() < up_to
+        && let Ok(job) = queue.try_recv()
+    {
+        jobs.push(job);
+    }
+    jobs.len() > before
 }
 
 async fn run(database: Database, mut queue: Queue) {
