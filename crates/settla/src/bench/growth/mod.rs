@@ -30,15 +30,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tokio::sync::watch;
 
-/// Rounds before those that count. A connection plans a statement five times before it keeps a plan.
-const WARM_UP: usize = 50;
-const WARM_UP_EXPLAINED: usize = 10;
+/// Rounds before those that count: as many as those, within these. A connection plans a statement five times before it
+/// keeps a plan, and there are so many tenants whose pages are to be read.
+const WARM_UP_MIN: usize = 10;
+const WARM_UP_MAX: usize = 50;
 const METHOD: [&str; 6] = [
     "stored transfers are copies of one that the engine completed, with ids, tenants, instants and references of their own, \
      spread evenly over 24 months and 50 tenants, each size on top of the one before",
     "loaded by COPY in order of time with all indexes and checks, without triggers and foreign keys, then VACUUM (ANALYZE) \
      and CHECKPOINT; positions know nothing of them",
-    "50 rounds to warm up, then the rounds that count, each checked for its result; one thing at a time on one machine",
+    "up to 50 rounds to warm up, then the rounds that count, each checked for its result; one thing at a time on one machine",
     "create goes through the batch runner, for all 50 tenants in turn; what was created is cancelled outside of the time \
      and stays stored",
     "a claim's effects are given back outside of the time",
@@ -49,7 +50,7 @@ const METHOD: [&str; 6] = [
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Stored transfers to measure at, each larger than the one before.
-    #[arg(long, default_value = "10000,100000,1000000,10000000", value_parser = sizes::parse)]
+    #[arg(long, default_value = "10000,100000,1000000,3000000", value_parser = sizes::parse)]
     sizes: Sizes,
     /// Rounds of each operation.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(5..=10_000))]
@@ -185,7 +186,8 @@ async fn times(
     tenants: &[TenantNo],
 ) -> Result<Vec<Measured>, Failure> {
     let rounds = usize::try_from(args.rounds)?;
-    let course = Course { side, source, range, tenants, log: None, warm_up: WARM_UP, rounds };
+    let course =
+        Course { side, source, range, tenants, log: None, warm_up: rounds.clamp(WARM_UP_MIN, WARM_UP_MAX), rounds };
     let mut measured = Vec::new();
     course
         .run(|operation, laps| {
@@ -200,7 +202,7 @@ async fn times(
 async fn explain(ground: &Ground, source: &Source, range: Range, tenants: &[TenantNo]) -> Result<Vec<Plan>, Failure> {
     let log = ground.cluster.child().log();
     let side = Side::new(ground.store_with(&plans::EXPLAINED).await?)?;
-    let course = Course { side: &side, source, range, tenants, log: Some(log), warm_up: WARM_UP_EXPLAINED, rounds: 1 };
+    let course = Course { side: &side, source, range, tenants, log: Some(log), warm_up: WARM_UP_MIN, rounds: 1 };
     let mut found = Vec::new();
     course
         .run(|operation, laps| {

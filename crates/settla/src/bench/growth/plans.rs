@@ -3,7 +3,6 @@
 use crate::failure::Failure;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -120,11 +119,14 @@ fn walk(node: &Value, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     let rows = count("Actual Rows") * count("Actual Loops");
     lines.push(format!("{indent}{}: {rows:.0} rows, {} buffers", name(node), buffers(node)));
-    let below = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
-    let ran = |node: &&Value| node["Actual Loops"].as_f64().unwrap_or_default() > 0.0;
-    let mut alike: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for node in below.iter().filter(ran) {
-        alike.entry(node["Node Type"].as_str().unwrap_or_default()).or_default().push(node);
+    // In the order of the plan, those of one kind together.
+    let mut alike: Vec<(&str, Vec<&Value>)> = Vec::new();
+    for node in below(node).iter().filter(|node| did_something(node)).map(bare) {
+        let kind = node["Node Type"].as_str().unwrap_or_default();
+        match alike.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, nodes)) => nodes.push(node),
+            None => alike.push((kind, vec![node])),
+        }
     }
     for (kind, nodes) in alike {
         if nodes.len() > ALIKE_MAX {
@@ -135,6 +137,26 @@ fn walk(node: &Value, depth: usize, lines: &mut Vec<String>) {
             nodes.into_iter().for_each(|node| walk(node, depth + 1, lines));
         }
     }
+}
+
+fn below(node: &Value) -> &[Value] {
+    node["Plans"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// It ran, and is more than the reading of a setting.
+fn did_something(node: &Value) -> bool {
+    let ran = node["Actual Loops"].as_f64().unwrap_or_default() > 0.0;
+    ran && !(node["Parent Relationship"] == "InitPlan" && buffers(node) == 0)
+}
+
+/// A node without the checks of row-level security around it, which are nodes of their own.
+fn bare(mut node: &Value) -> &Value {
+    while node["Node Type"] == "Result"
+        && let [only] = below(node)
+    {
+        node = only;
+    }
+    node
 }
 
 #[cfg(test)]
@@ -169,8 +191,11 @@ mod tests {
 
     #[test]
     fn many_alike_are_one_line() {
-        let scan = |n: u32| serde_json::json!({ "Node Type": "Index Scan", "Relation Name": format!("x_{n}"), "Actual Loops": 1, "Shared Hit Blocks": 2 });
-        let plan = serde_json::json!({ "Node Type": "Append", "Actual Rows": 0, "Actual Loops": 1, "Shared Hit Blocks": 6, "Plans": [scan(1), scan(2), scan(3)] });
+        let scan = |n: u32| serde_json::json!({ "Node Type": "Result", "Actual Loops": 1, "Shared Hit Blocks": 2, "Plans": [{ "Node Type": "Index Scan", "Relation Name": format!("x_{n}"), "Actual Loops": 1, "Shared Hit Blocks": 2 }] });
+        let setting =
+            serde_json::json!({ "Node Type": "Result", "Actual Loops": 1, "Parent Relationship": "InitPlan" });
+        let plan = serde_json::json!({ "Node Type": "Append", "Actual Rows": 0, "Actual Loops": 1, "Shared Hit Blocks": 6,
+            "Plans": [setting, scan(1), scan(2), scan(3)] });
         let mut lines = Vec::new();
         walk(&plan, 0, &mut lines);
         assert_eq!(
