@@ -1,5 +1,5 @@
 //! `settla bench`: load on a fresh system, and what it completes; `settla bench webhooks`: what a dead webhook endpoint
-//! costs the others.
+//! costs the others; `settla bench growth`: how cost grows with what is stored, on a fresh database alone.
 //!
 //! Everything runs on this machine: platform, durable Postgres, sandbox, chain, webhook receiver and generator.
 //! The generator is an open loop: a transfer has a time at which it is meant to be sent, whatever the system
@@ -8,6 +8,7 @@
 mod added;
 mod cpu;
 mod database;
+mod growth;
 mod hooks;
 mod load;
 mod machine;
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::local::{ScratchFolder, System};
 use report::Report;
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -54,6 +56,8 @@ pub struct Args {
 enum Other {
     /// Deliver webhooks with and without an endpoint that never answers, in turn, and compare the pairs of runs.
     Webhooks(webhooks::Args),
+    /// Fill a database step by step and measure at each size what creating, listing, claiming and tending cost.
+    Growth(growth::Args),
 }
 
 /// How the sandbox behaves: median time of an order, and how many of a thousand get no answer.
@@ -70,15 +74,29 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: its figures are those of unoptimised code");
     }
-    if let Some(Other::Webhooks(args)) = args.other {
-        let show = if args.json { json } else { webhooks::print };
-        return bench(&[], async |system| webhooks::measure(&args, system).await, show, webhooks::Report::problems)
-            .await;
+    match args.other {
+        Some(Other::Webhooks(args)) => {
+            let show = if args.json { json } else { webhooks::print };
+            let work = async |folder: &Path, interrupted| {
+                with_system(&[], folder, interrupted, async |system| webhooks::measure(&args, system).await).await
+            };
+            bench(work, show, webhooks::Report::problems).await
+        }
+        Some(Other::Growth(args)) => {
+            let show = if args.json { json } else { growth::print };
+            let work = async |folder: &Path, interrupted| growth::run(&args, folder, interrupted).await;
+            bench(work, show, growth::Report::problems).await
+        }
+        None => {
+            let (latency, unknown) = (LATENCY_MS.to_string(), UNKNOWN_PERMILLE.to_string());
+            let options = ["--latency-ms", latency.as_str(), "--unknown-permille", unknown.as_str()];
+            let show = if args.json { json } else { print::print };
+            let work = async |folder: &Path, interrupted| {
+                with_system(&options, folder, interrupted, async |system| measure::measure(&args, system).await).await
+            };
+            bench(work, show, Report::problems).await
+        }
     }
-    let (latency, unknown) = (LATENCY_MS.to_string(), UNKNOWN_PERMILLE.to_string());
-    let options = ["--latency-ms", latency.as_str(), "--unknown-permille", unknown.as_str()];
-    let show = if args.json { json } else { print::print };
-    bench(&options, async |system| measure::measure(&args, system).await, show, Report::problems).await
 }
 
 /// As one JSON object. Our own plain data always serialises.
@@ -86,17 +104,16 @@ fn json<R: Serialize>(report: &R) {
     println!("{}", serde_json::to_string(report).unwrap_or_default());
 }
 
-/// Measures on a fresh system, shows the report, and fails if it has problems.
+/// Measures in a fresh folder, shows the report, and fails if it has problems.
 async fn bench<R>(
-    options: &[&str],
-    measure: impl AsyncFnOnce(&System) -> Result<R, Failure>,
+    work: impl AsyncFnOnce(&Path, watch::Receiver<bool>) -> Result<R, Failure>,
     show: fn(&R),
     problems: fn(&R) -> Vec<String>,
 ) -> Result<(), Failure> {
     let interrupted = watch_signals()?;
     let mut folder = ScratchFolder::new("bench")?;
-    eprintln!("starting a fresh system in {}", folder.path().display());
-    let outcome = with_system(options, &folder, interrupted.clone(), measure).await;
+    eprintln!("starting afresh in {}", folder.path().display());
+    let outcome = work(folder.path(), interrupted.clone()).await;
     let failure = match outcome {
         Ok(report) => {
             show(&report);
@@ -116,11 +133,11 @@ async fn bench<R>(
 /// Starts the system, measures, and stops it whatever came out.
 async fn with_system<R>(
     options: &[&str],
-    folder: &ScratchFolder,
+    folder: &Path,
     mut interrupted: watch::Receiver<bool>,
     measure: impl AsyncFnOnce(&System) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    let system = System::start(&std::env::current_exe()?, folder.path(), options).await?;
+    let system = System::start(&std::env::current_exe()?, folder, options).await?;
     let measured = tokio::select! {
         biased;
         _ = interrupted.wait_for(|stop| *stop) => Err(Failure::new("interrupted")),
