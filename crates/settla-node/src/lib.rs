@@ -171,7 +171,7 @@ impl Node {
         workers.spawn(webhook::run(Arc::clone(&self), stop.clone()));
         workers.spawn(expiry::run(Arc::clone(&self), stop.clone()));
         workers.spawn(measure::run(Arc::clone(&self), stop.clone()));
-        workers.spawn(reconcile::run(Arc::clone(&self), stop.clone()));
+        workers.spawn(apart("settla-reconcile", reconcile::run(Arc::clone(&self), stop.clone())));
         workers.spawn(gauges::run(Arc::clone(&self), stop.clone()));
         workers.spawn(growth::run(Arc::clone(&self), stop.clone()));
         while let Some(ended) = workers.join_next().await {
@@ -201,6 +201,22 @@ impl Node {
             metrics::counter!(counters::CONTRADICTIONS).increment(1);
         }
         Ok(answer)
+    }
+}
+
+/// Carries work that thinks for long out on a thread of its own, so that nobody's request waits behind it. Returns when it has
+/// ended, however.
+async fn apart(name: &str, work: impl Future<Output = ()> + Send + 'static) {
+    let (ends, ended) = tokio::sync::oneshot::channel::<()>();
+    let thread = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(work);
+            drop(ends);
+        })
+    });
+    match thread {
+        Ok(_) => drop(ended.await),
+        Err(error) => tracing::error!(%error, name, "there is no thread for a worker"),
     }
 }
 

@@ -207,7 +207,7 @@ pub async fn backlog(worker: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreEr
          FROM (SELECT kind, created_at FROM outbox WHERE status IN ('ready', 'accepted')
                UNION ALL SELECT b.kind, b.created_at FROM settlements s JOIN settlement_members m ON m.batch = s.batch
                    JOIN outbox b ON b.id = m.effect
-               WHERE s.status NOT IN ('done', 'failed') AND NOT m.released AND b.status = 'batched') o GROUP BY kind",
+               WHERE s.status NOT IN ('done', 'failed') AND CASE b.status WHEN 'batched' THEN NOT m.released END) o GROUP BY kind",
     )
     .fetch_all(worker)
     .await?;

@@ -137,6 +137,19 @@ impl Subjects {
         self.withdrawals.extend(more.withdrawals);
         self.postings.extend(more.postings);
     }
+
+    /// What is needed of those whose postings have been looked at.
+    pub fn without_postings(self) -> Self {
+        Self { postings: BTreeMap::new(), ..self }
+    }
+
+    pub fn has(&self, subject: Uuid) -> bool {
+        self.transfers.contains_key(&subject) || self.withdrawals.contains_key(&subject)
+    }
+
+    pub fn len(&self) -> usize {
+        self.transfers.len() + self.withdrawals.len()
+    }
 }
 
 /// Reads these payments and all their postings: three look-ups by key.

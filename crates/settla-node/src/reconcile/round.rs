@@ -32,6 +32,8 @@ const PAGE: i64 = 500;
 const TENANTS: usize = 10;
 /// Payments looked at in one go, for the same reason.
 const PAYMENTS: usize = 200;
+/// Payments remembered within a round, about; two kilobytes each.
+const KNOWN_MAX: usize = 20_000;
 /// Old transfers, and old withdrawals, looked at again in one round.
 pub const SWEEP: i64 = 500;
 /// A batch is written within 40 s or not at all; what is written under no tenant's lock is read only after that.
@@ -166,7 +168,12 @@ impl Round {
         platform_before: Timestamp,
         depth: Depth,
     ) -> Result<bool, RoundError> {
+        // One snapshot: who was looked at is as he was, however many of his postings are still to come.
+        let mut known = Subjects::default();
         loop {
+            if known.len() >= KNOWN_MAX {
+                known = Subjects::default();
+            }
             if depth == Depth::Part && self.done.postings >= POSTINGS_MAX {
                 return Ok(false);
             }
@@ -177,11 +184,12 @@ impl Round {
             if page.is_empty() {
                 return Ok(true);
             }
-            let keys: Keys = page.iter().filter(|row| !is_credit(row)).map(|row| (row.tenant, row.subject)).collect();
-            let subjects = self.payments(snapshot, &keys).await?;
+            let is_new = |row: &&LedgerRow| !is_credit(row) && !known.has(row.subject);
+            let keys: Keys = page.iter().filter(is_new).map(|row| (row.tenant, row.subject)).collect();
+            known.extend(self.payments(snapshot, &keys).await?);
             self.done.postings += page.len();
             for row in &page {
-                add(state, &subjects, row)?;
+                add(state, &known, row)?;
             }
             // No more than half of the time: what is compared all the time must not be felt.
             if depth == Depth::Part {
@@ -198,7 +206,7 @@ impl Round {
             let some: Keys = left.by_ref().take(PAYMENTS).collect();
             let subjects = inside::subjects(snapshot, &some).await?;
             self.found.extend(inside::trails(&subjects, &some));
-            all.extend(subjects);
+            all.extend(subjects.without_postings());
             tokio::task::yield_now().await;
         }
         self.done.payments += keys.len();
