@@ -87,6 +87,13 @@ pub fn derived(base: Uuid, tag: u16) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
+impl PostingId {
+    /// The least and the greatest id that a posting of this subject can have: those [`derived`] from it, and its own.
+    pub fn of_subject(subject: Uuid) -> (Uuid, Uuid) {
+        (derived(subject, 0), derived(subject, u16::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +119,15 @@ mod tests {
         let base = Uuid::from_u128(0x0193_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0001);
         assert_eq!(derived(base, 7), derived(base, 7));
         assert_ne!(derived(base, 7), derived(base, 8));
+    }
+
+    #[test]
+    fn ids_of_postings_lie_between_those_of_their_subject() {
+        let subject = Uuid::from_u128(0x0193_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0001);
+        let (low, high) = PostingId::of_subject(subject);
+        for id in [derived(subject, 0), derived(subject, 7), derived(subject, u16::MAX), subject] {
+            assert!(low <= id && id <= high);
+        }
+        assert!(high < Uuid::from_u128(0x0193_aaaa_bbbb_7ccc_8ddd_eeef_0000_0000));
     }
 }

@@ -8,16 +8,19 @@ use settla_domain::finding::Finding;
 use settla_rails::Enquired;
 use settla_server::clock::now;
 use settla_server::runner::RunnerError;
+use settla_store::batch::EffectTaker;
 use settla_store::outbox::{self, Claim};
 use settla_store::set_aside;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How long a worker sleeps when nothing rings.
 const IDLE: Duration = Duration::from_millis(150);
 /// Effects of one kind that are worked on at once, those whose finding is being made durable among them.
 const IN_WORK_MAX: usize = 1_024;
+/// Orders that batches hand over and that wait for room. More would eat their leases.
+const HANDED_OVER_MAX: usize = 64;
 /// Longest wait between enquiries.
 const ENQUIRY_MS_MAX: i64 = 30_000;
 
@@ -43,51 +46,113 @@ pub(crate) trait Desk: Send + Sync + 'static {
 
 /// Runs a desk until told to stop.
 pub(crate) async fn run(node: Arc<Node>, desk: impl Desk, mut stop: Stop) {
-    let desk = Arc::new(desk);
-    // Calls to the provider; what they found waits for the runner beside them, within a bound of its own.
-    let places = Arc::new(Semaphore::new(node.config.concurrency));
-    let in_work = Arc::new(Semaphore::new(IN_WORK_MAX));
-    while wait(node.runner.ordered(desk.kind()), IDLE, &mut stop).await {
+    let kind = desk.kind();
+    let (worker, handed) = mpsc::channel(HANDED_OVER_MAX);
+    let room = Room {
+        places: Arc::new(Semaphore::new(node.config.concurrency)),
+        in_work: Arc::new(Semaphore::new(IN_WORK_MAX)),
+    };
+    let work = Work { node: Arc::clone(&node), desk: Arc::new(desk), room };
+    let taking_over = tokio::spawn(take_over(work.clone(), handed));
+    let taker = EffectTaker { worker, lease_ms: node.config.lease_ms };
+    node.runner.set_takers(|takers| drop(takers.effects.insert(kind, taker)));
+    claim(&work, &mut stop).await;
+    // What batches have handed over until now is still carried out.
+    node.runner.set_takers(|takers| drop(takers.effects.remove(&kind)));
+    let _ = taking_over.await;
+    // What is still running finishes, within its own time-outs.
+    let _ = work.room.in_work.acquire_many(u32::try_from(IN_WORK_MAX).unwrap_or(u32::MAX)).await;
+}
+
+struct Work<D> {
+    node: Arc<Node>,
+    desk: Arc<D>,
+    room: Room,
+}
+
+impl<D> Clone for Work<D> {
+    fn clone(&self) -> Self {
+        Self { node: Arc::clone(&self.node), desk: Arc::clone(&self.desk), room: self.room.clone() }
+    }
+}
+
+/// How much may be done at once.
+#[derive(Clone)]
+struct Room {
+    /// Calls to the provider.
+    places: Arc<Semaphore>,
+    /// These, and what they found that waits for the runner, within a bound of its own.
+    in_work: Arc<Semaphore>,
+}
+
+/// The room of one effect.
+struct Taken {
+    place: OwnedSemaphorePermit,
+    working: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Waits for room and takes what there is, up to `most`.
+    async fn take(&self, most: usize) -> Option<Vec<Taken>> {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let working = Arc::clone(&self.in_work).acquire_owned().await.ok()?;
+        let mut taken = vec![Taken { place, working }];
+        while taken.len() < most {
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { break };
+            let Ok(working) = Arc::clone(&self.in_work).try_acquire_owned() else { break };
+            taken.push(Taken { place, working });
+        }
+        Some(taken)
+    }
+}
+
+impl<D: Desk> Work<D> {
+    fn begin(&self, claim: Claim, taken: Taken) {
+        let work = self.clone();
+        tokio::spawn(async move {
+            carry_out(&work.node, work.desk.as_ref(), &claim, taken.place).await;
+            drop(taken.working);
+        });
+    }
+}
+
+/// Carries out what batches hand over, until none can any more.
+async fn take_over<D: Desk>(work: Work<D>, mut handed: mpsc::Receiver<Claim>) {
+    while let Some(claim) = handed.recv().await {
+        let Some(taken) = work.room.take(1).await.and_then(|mut taken| taken.pop()) else { return };
+        work.begin(claim, taken);
+    }
+}
+
+/// Carries out what is due in the table, until told to stop.
+async fn claim<D: Desk>(work: &Work<D>, stop: &mut Stop) {
+    let (node, kind) = (&work.node, work.desk.kind());
+    while wait(node.runner.ordered(kind), IDLE, stop).await {
         loop {
             // Claim no more than can be worked on at once: a claim that waits would eat its lease.
-            if !has_room(&places, &mut stop).await || !has_room(&in_work, &mut stop).await {
-                break;
-            }
-            let limit = places.available_permits().min(in_work.available_permits());
-            let claimed = outbox::claim(&node.store.worker, desk.kind(), limit as i64, node.config.lease_ms).await;
+            let room = tokio::select! {
+                biased;
+                () = stopped(stop) => return,
+                Some(room) = work.room.take(node.config.concurrency) => room,
+                else => return,
+            };
+            let limit = room.len();
+            let claimed = outbox::claim(&node.store.worker, kind, limit as i64, node.config.lease_ms).await;
             let claims = match claimed {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::warn!(%error, kind = desk.kind().name(), "claiming failed");
+                    tracing::warn!(%error, kind = kind.name(), "claiming failed");
                     break;
                 }
             };
             let is_all = claims.len() < limit;
-            for claim in claims {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let Ok(working) = Arc::clone(&in_work).acquire_owned().await else { return };
-                let (node, desk) = (Arc::clone(&node), Arc::clone(&desk));
-                tokio::spawn(async move {
-                    carry_out(&node, desk.as_ref(), &claim, place).await;
-                    drop(working);
-                });
+            for (claim, taken) in claims.into_iter().zip(room) {
+                work.begin(claim, taken);
             }
             if is_all {
                 break;
             }
         }
-    }
-    // What is still running finishes, within its own time-outs.
-    let _ = in_work.acquire_many(u32::try_from(IN_WORK_MAX).unwrap_or(u32::MAX)).await;
-}
-
-/// Waits until there is a place. Returns false when told to stop.
-async fn has_room(places: &Semaphore, stop: &mut Stop) -> bool {
-    // Only this loop takes places, so one that is seen stays free.
-    tokio::select! {
-        biased;
-        () = stopped(stop) => false,
-        place = places.acquire() => place.is_ok(),
     }
 }
 

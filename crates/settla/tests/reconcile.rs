@@ -256,7 +256,7 @@ async fn within_our_books(ground: &mut Ground) {
     let post = |code: i32, debit: &str, credit: &str, amount: i64| {
         format!(
             "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
-             VALUES (gen_random_uuid(), 1, '{new}', {code}, '{debit}', '{credit}', 'GBP', {amount}, now());"
+             VALUES (overlay('{new}' PLACING '{code:04}' FROM 33)::uuid, 1, '{new}', {code}, '{debit}', '{credit}', 'GBP', {amount}, now());"
         )
     };
     let (available, held) = (account(1, 1), account(1, 2));
@@ -313,7 +313,7 @@ async fn the_bank(ground: &mut Ground) {
         .fault(
             &format!(
                 "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
-                 VALUES (gen_random_uuid(), 1, '{new}', 1, '{bank}', '{available}', 'GBP', 13, now());
+                 VALUES (overlay('{new}' PLACING '0001' FROM 33)::uuid, 1, '{new}', 1, '{bank}', '{available}', 'GBP', 13, now());
                  UPDATE positions SET available = available + 13 WHERE {mine}"
             ),
             &[("bank_credit_missing", None, Some(-13))],
@@ -364,8 +364,8 @@ async fn the_bank(ground: &mut Ground) {
             &format!(
                 "INSERT INTO withdrawals SELECT tenant, '{new}', 'WD-2', currency, 3, account_masked, 'PAID', NULL, created_at, updated_at FROM withdrawals WHERE id = '{subject}';
                  INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at) VALUES
-                     (gen_random_uuid(), 1, '{new}', 30, '{available}', '{held}', 'GBP', 3, now()),
-                     (gen_random_uuid(), 1, '{new}', 32, '{held}', '{bank}', 'GBP', 3, now());
+                     (overlay('{new}' PLACING '0030' FROM 33)::uuid, 1, '{new}', 30, '{available}', '{held}', 'GBP', 3, now()),
+                     (overlay('{new}' PLACING '0032' FROM 33)::uuid, 1, '{new}', 32, '{held}', '{bank}', 'GBP', 3, now());
                  UPDATE positions SET available = available - 3 WHERE {mine}"
             ),
             &[("bank_payment_missing", Some(&another), Some(-3))],
@@ -437,8 +437,8 @@ async fn the_on_ramp(ground: &mut Ground) {
         .fault(
             &format!(
                 "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at) VALUES
-                     (gen_random_uuid(), 1, '{new}', 14, '{wallet}', '{in_transit}', 'GBP', 8, now()),
-                     (gen_random_uuid(), 1, '{new}', 13, '{in_transit}', '{bank}', 'GBP', 8, now())"
+                     (overlay('{new}' PLACING '0014' FROM 33)::uuid, 1, '{new}', 14, '{wallet}', '{in_transit}', 'GBP', 8, now()),
+                     (overlay('{new}' PLACING '0013' FROM 33)::uuid, 1, '{new}', 13, '{in_transit}', '{bank}', 'GBP', 8, now())"
             ),
             &[
                 ("posting_without_subject", Some(&key), Some(-8)),
@@ -501,7 +501,7 @@ async fn the_off_ramp(ground: &mut Ground) {
     let post = |code: i32, debit: &str, credit: &str, currency: &str| {
         format!(
             "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
-             VALUES (gen_random_uuid(), 1, '{new}', {code}, '{debit}', '{credit}', '{currency}', 4, now())"
+             VALUES (overlay('{new}' PLACING '{code:04}' FROM 33)::uuid, 1, '{new}', {code}, '{debit}', '{credit}', '{currency}', 4, now())"
         )
     };
     ground
@@ -555,7 +555,7 @@ async fn the_chain(ground: &mut Ground) {
         .fault(
             &format!(
                 "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
-                 VALUES (gen_random_uuid(), 1, '{new}', 15, '{off_ramp}', '{wallet}', 'USDC', 4, now())"
+                 VALUES (overlay('{new}' PLACING '0015' FROM 33)::uuid, 1, '{new}', 15, '{off_ramp}', '{wallet}', 'USDC', 4, now())"
             ),
             &[
                 ("posting_without_subject", Some(&key), Some(-4)),
@@ -685,6 +685,7 @@ async fn the_ledger_check_replays_everything_and_names_each_kind_of_error() {
     // The table refuses some of it; the check does not rest on that.
     ground.run("ALTER TABLE postings DROP CONSTRAINT one_tenant").await;
     ground.run("ALTER TABLE postings DROP CONSTRAINT postings_check").await;
+    ground.run("ALTER TABLE postings DROP CONSTRAINT postings_id_of_subject").await;
     let (subject, new) = (uuid(&ground.completed), Uuid::now_v7());
     let (available, held, theirs) = (account(1, 1), account(1, 2), account(2, 1));
     let of = |code: i32| format!("subject = '{subject}' AND code = {code}");
@@ -714,7 +715,7 @@ async fn the_ledger_check_replays_everything_and_names_each_kind_of_error() {
         (format!("UPDATE postings SET code = 19 WHERE {}", of(18)), &["wrong_accounts", "wrong_id", "postings_do_not_fit"]),
         (
             format!("UPDATE postings SET id = gen_random_uuid() WHERE {}", of(20)),
-            &["wrong_id"],
+            &["wrong_id", "postings_do_not_fit"],
         ),
         (
             format!("UPDATE postings SET at = at - interval '2 minutes' WHERE {}", of(20)),

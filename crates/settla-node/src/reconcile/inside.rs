@@ -129,6 +129,8 @@ pub(crate) struct Subjects {
     pub transfers: BTreeMap<Uuid, Transfer>,
     withdrawals: BTreeMap<Uuid, Withdrawal>,
     postings: BTreeMap<Uuid, Vec<LedgerRow>>,
+    /// The number of the last posting of each.
+    last: BTreeMap<Uuid, i64>,
 }
 
 impl Subjects {
@@ -136,6 +138,7 @@ impl Subjects {
         self.transfers.extend(more.transfers);
         self.withdrawals.extend(more.withdrawals);
         self.postings.extend(more.postings);
+        self.last.extend(more.last);
     }
 
     /// What is needed of those whose postings have been looked at.
@@ -143,12 +146,13 @@ impl Subjects {
         Self { postings: BTreeMap::new(), ..self }
     }
 
-    pub fn has(&self, subject: Uuid) -> bool {
-        self.transfers.contains_key(&subject) || self.withdrawals.contains_key(&subject)
+    /// Whether this posting was among those that were looked at.
+    pub fn has_seen(&self, row: &LedgerRow) -> bool {
+        self.last.get(&row.subject).is_some_and(|last| row.sequence <= *last)
     }
 
     pub fn len(&self) -> usize {
-        self.transfers.len() + self.withdrawals.len()
+        self.last.len()
     }
 }
 
@@ -165,7 +169,8 @@ pub(crate) async fn subjects(
     for row in snapshot.postings_of(&ids).await? {
         postings.entry(row.subject).or_default().push(row);
     }
-    Ok(Subjects { transfers, withdrawals, postings })
+    let last = postings.iter().filter_map(|(id, rows)| Some((*id, rows.last()?.sequence))).collect();
+    Ok(Subjects { transfers, withdrawals, postings, last })
 }
 
 /// Whether each of these payments has the postings that its state demands.

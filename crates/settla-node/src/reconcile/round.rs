@@ -1,4 +1,8 @@
-//! One round: our books from one snapshot, then the others' from where they were left, then what does not agree.
+//! One round: our books, then the others' from where they were left, then what does not agree.
+//!
+//! What was posted is folded in many short looks, and only what is left then is read from one snapshot together with the
+//! positions it is compared with: as long as a look lasts, Postgres keeps every version of every row that has changed since,
+//! and whoever reads a tenant's position goes through all of them.
 //!
 //! **Costs** of a round of [`Depth::Part`], however old the books are: a look-up a tenant; each posting since the last
 //! round read twice and its payment once, at most [`POSTINGS_MAX`] of them; all positions and all live transfers, added
@@ -32,6 +36,10 @@ const PAGE: i64 = 500;
 const TENANTS: usize = 10;
 /// Payments looked at in one go, for the same reason.
 const PAYMENTS: usize = 200;
+/// With no more than this left since the last pass over all tenants, the books are compared.
+const LEFT_MAX: usize = 5_000;
+/// Passes until then.
+const PASSES_MAX: usize = 6;
 /// Payments remembered within a round, about; two kilobytes each.
 const KNOWN_MAX: usize = 20_000;
 /// Old transfers, and old withdrawals, looked at again in one round.
@@ -83,15 +91,18 @@ pub async fn round(
     grace: Grace,
 ) -> Result<Done, RoundError> {
     let mut round = Round { found: Vec::new(), judged: BTreeSet::new(), done: Done::default() };
+    let lag = i64::try_from(PLATFORM_LAG.min(grace.at_most).as_millis()).unwrap_or(0);
+    round.catch_up(store, state, depth, lag).await?;
+    round.sweep(store, state, depth).await?;
     let mut snapshot = Snapshot::begin(&store.auditor).await?;
     let now = snapshot.now().await?;
-    round.ledger(&mut snapshot, state, depth, now, grace).await?;
+    round.compare(&mut snapshot, state, depth, now.plus_ms(-lag)).await?;
     round.found.extend(inside::work(&mut snapshot, now).await?);
     round.judge(|kind| kind.book() == Book::Work);
     snapshot.end().await?;
 
     // A later look at ours than at theirs would call what has come in between missing; the other way round it waits.
-    let mut lookups = Snapshot::begin(&store.auditor).await?;
+    let mut lookups = Snapshot::begin_lookups(&store.auditor).await?;
     round.outside(&mut lookups, outside, state).await?;
     state.items.settle();
     name_subjects(&mut lookups, state).await?;
@@ -130,27 +141,62 @@ impl Round {
         self.judged.extend(Kind::ALL.iter().copied().filter(|kind| which(*kind)));
     }
 
-    async fn ledger(
+    /// Folds what has been posted, with a look of its own for each page, until little is left.
+    async fn catch_up(
+        &mut self,
+        store: &Store,
+        state: &mut State,
+        depth: Depth,
+        lag_ms: i64,
+    ) -> Result<(), RoundError> {
+        for _ in 0..PASSES_MAX {
+            let before = self.done.postings;
+            let mut look = Snapshot::begin(&store.auditor).await?;
+            let tenants = tenants(&mut look).await?;
+            look.end().await?;
+            for tenants in tenants.chunks(TENANTS) {
+                let mut known = Subjects::default();
+                while !self.is_enough(depth) {
+                    let begun = Instant::now();
+                    let mut look = Snapshot::begin(&store.auditor).await?;
+                    let platform_before = look.now().await?.plus_ms(-lag_ms);
+                    let folded = self.fold(&mut look, state, tenants, platform_before, &mut known).await?;
+                    look.end().await?;
+                    if folded == 0 {
+                        break;
+                    }
+                    // A quarter of the time: what is compared all the time must not be felt.
+                    if depth == Depth::Part {
+                        tokio::time::sleep(begun.elapsed() * 3).await;
+                    }
+                }
+            }
+            if self.done.postings - before <= LEFT_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the rest and compares, all from one snapshot.
+    async fn compare(
         &mut self,
         snapshot: &mut Snapshot,
         state: &mut State,
         depth: Depth,
-        now: Timestamp,
-        grace: Grace,
+        platform_before: Timestamp,
     ) -> Result<(), RoundError> {
-        let lag = i64::try_from(PLATFORM_LAG.min(grace.at_most).as_millis()).unwrap_or(0);
-        let mut tenants = vec![TenantNo::PLATFORM];
-        tenants.extend(snapshot.tenants().await?);
+        for tenants in tenants(snapshot).await?.chunks(TENANTS) {
+            let mut known = Subjects::default();
+            while !self.is_enough(depth) && self.fold(snapshot, state, tenants, platform_before, &mut known).await? > 0
+            {
+            }
+        }
         // What was found earlier is looked at again, so that it ends when it is mended.
         let again: Keys = state.breaks.values().filter_map(|b| payment(&b.found)).collect();
         self.payments(snapshot, &again).await?;
-        let mut behind = false;
-        for tenants in tenants.chunks(TENANTS) {
-            behind |= !self.fold(snapshot, state, tenants, now.plus_ms(-lag), depth).await?;
-        }
-        self.sweep(snapshot, state, depth).await?;
         self.judge(is_about_payments);
-        if behind {
+        if self.is_enough(depth) {
             self.done.behind.insert(Book::Ledger);
         } else {
             self.found.extend(inside::positions(snapshot, &state.folds).await?);
@@ -159,43 +205,34 @@ impl Round {
         Ok(())
     }
 
-    /// Folds what these tenants' ledgers have become longer by. Returns whether that was all.
+    /// Whether a round has folded as much as it may.
+    fn is_enough(&self, depth: Depth) -> bool {
+        depth == Depth::Part && self.done.postings >= POSTINGS_MAX
+    }
+
+    /// Folds the next page of these tenants' postings and looks at their payments, each once however many of its postings
+    /// are still to come. Returns how many postings there were.
     async fn fold(
         &mut self,
         snapshot: &mut Snapshot,
         state: &mut State,
         tenants: &[TenantNo],
         platform_before: Timestamp,
-        depth: Depth,
-    ) -> Result<bool, RoundError> {
-        // One snapshot: who was looked at is as he was, however many of his postings are still to come.
-        let mut known = Subjects::default();
-        loop {
-            if known.len() >= KNOWN_MAX {
-                known = Subjects::default();
-            }
-            if depth == Depth::Part && self.done.postings >= POSTINGS_MAX {
-                return Ok(false);
-            }
-            let begun = Instant::now();
-            let heads: Vec<_> =
-                tenants.iter().map(|t| (*t, state.folds.get(t).map_or(0, |fold| fold.sequence))).collect();
-            let page = snapshot.postings(&heads, PAGE, platform_before).await?;
-            if page.is_empty() {
-                return Ok(true);
-            }
-            let is_new = |row: &&LedgerRow| !is_credit(row) && !known.has(row.subject);
-            let keys: Keys = page.iter().filter(is_new).map(|row| (row.tenant, row.subject)).collect();
-            known.extend(self.payments(snapshot, &keys).await?);
-            self.done.postings += page.len();
-            for row in &page {
-                add(state, &known, row)?;
-            }
-            // No more than half of the time: what is compared all the time must not be felt.
-            if depth == Depth::Part {
-                tokio::time::sleep(begun.elapsed()).await;
-            }
+        known: &mut Subjects,
+    ) -> Result<usize, RoundError> {
+        if known.len() >= KNOWN_MAX {
+            *known = Subjects::default();
         }
+        let heads: Vec<_> = tenants.iter().map(|t| (*t, state.folds.get(t).map_or(0, |fold| fold.sequence))).collect();
+        let page = snapshot.postings(&heads, PAGE, platform_before).await?;
+        let is_new = |row: &&LedgerRow| !is_credit(row) && !known.has_seen(row);
+        let keys: Keys = page.iter().filter(is_new).map(|row| (row.tenant, row.subject)).collect();
+        known.extend(self.payments(snapshot, &keys).await?);
+        self.done.postings += page.len();
+        for row in &page {
+            add(state, known, row)?;
+        }
+        Ok(page.len())
     }
 
     /// Looks at payments with all their postings.
@@ -214,7 +251,7 @@ impl Round {
     }
 
     /// Looks at the next old payments, whatever has become of them; from the beginning again after the last one.
-    async fn sweep(&mut self, snapshot: &mut Snapshot, state: &mut State, depth: Depth) -> Result<(), StoreError> {
+    async fn sweep(&mut self, store: &Store, state: &mut State, depth: Depth) -> Result<(), StoreError> {
         const START: (TenantNo, Uuid) = (TenantNo::PLATFORM, Uuid::nil());
         for name in ["sweep/transfers", "sweep/withdrawals"] {
             let mut after = match depth {
@@ -222,11 +259,13 @@ impl Round {
                 Depth::Part => state.cursors.get(name).and_then(|text| place(text)).unwrap_or(START),
             };
             loop {
+                let mut look = Snapshot::begin(&store.auditor).await?;
                 let page = match name {
-                    "sweep/transfers" => snapshot.transfers_after(after, SWEEP).await?,
-                    _ => snapshot.withdrawals_after(after, SWEEP).await?,
+                    "sweep/transfers" => look.transfers_after(after, SWEEP).await?,
+                    _ => look.withdrawals_after(after, SWEEP).await?,
                 };
-                self.payments(snapshot, &page.iter().copied().collect()).await?;
+                self.payments(&mut look, &page.iter().copied().collect()).await?;
+                look.end().await?;
                 let is_last = i64::try_from(page.len()).is_ok_and(|n| n < SWEEP);
                 after = if is_last { START } else { page.last().copied().unwrap_or(START) };
                 if is_last || depth == Depth::Part {
@@ -304,6 +343,12 @@ impl Round {
         }
         Ok(())
     }
+}
+
+async fn tenants(snapshot: &mut Snapshot) -> Result<Vec<TenantNo>, StoreError> {
+    let mut tenants = vec![TenantNo::PLATFORM];
+    tenants.extend(snapshot.tenants().await?);
+    Ok(tenants)
 }
 
 fn is_credit(row: &LedgerRow) -> bool {

@@ -10,24 +10,38 @@ use settla_domain::id::{EndpointId, EventId};
 use settla_server::clock::now;
 use settla_server::webhook_secret_label;
 use settla_store::pace::Pace;
-use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places};
+use settla_store::webhook::hand_over::{HandOver, HandedOver, Limits, NewDelivery, Place, UnderWay};
+use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places, Target};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 /// Deliveries at the same time.
-const CONCURRENCY: usize = 128;
+const CONCURRENCY: usize = 256;
 /// Of these to one endpoint.
 const PER_ENDPOINT: i64 = 32;
 /// Of these to all endpoints of one tenant.
 const PER_TENANT: i64 = 64;
 /// Longer than a delivery may take.
 const LEASE_MS: i64 = 40_000;
+/// What may be taken over from batches: half of everything, so that what has waited always has the other half.
+const LIMITS: Limits = Limits {
+    all: CONCURRENCY,
+    handed_over: CONCURRENCY / 2,
+    per_endpoint: PER_ENDPOINT as usize / 2,
+    per_tenant: PER_TENANT as usize / 2,
+    lease_ms: LEASE_MS,
+};
 const IDLE: Duration = Duration::from_millis(250);
 /// From one look for what is due to the next, at least: it costs much, however little it finds.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// From one question for the endpoints of what is taken over to the next, at least.
+const TAKE_OVER_EVERY: Duration = Duration::from_millis(20);
+/// From one record of attempts to the next, at least.
+const RECORD_EVERY: Duration = Duration::from_millis(50);
 /// How often secrets that sign no more are looked for, to be erased.
 const ERASE_EVERY: Duration = Duration::from_secs(5);
 /// Waits between attempts, in seconds; 75 hours in all.
@@ -43,29 +57,71 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
             return;
         }
     };
-    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let under_way = UnderWay::new(LIMITS);
     let (results, queue) = mpsc::channel(CONCURRENCY * 2);
-    let recorded = Arc::new(Notify::new());
-    let recorder = tokio::spawn(record(Arc::clone(&node), queue, Arc::clone(&places), Arc::clone(&recorded)));
+    let recorded = Arc::<Recorded>::default();
+    let recorder = tokio::spawn(record(Arc::clone(&node), queue, Arc::clone(&recorded)));
+    let courier = Courier { node: Arc::clone(&node), dialler, results };
+    let (hand_over, handed) = HandOver::open(&under_way);
+    let taking_over = tokio::spawn(take_over(courier.clone(), handed));
+    node.runner.set_takers(|takers| takers.deliveries = Some(hand_over));
+    claim(&courier, &under_way, &recorded, &mut stop).await;
+    // What batches have handed over until now is still sent.
+    node.runner.set_takers(|takers| takers.deliveries = None);
+    drop(courier);
+    let _ = taking_over.await;
+    let _ = recorder.await;
+}
+
+/// Sends deliveries, each in a task of its own.
+#[derive(Clone)]
+struct Courier {
+    node: Arc<Node>,
+    dialler: Arc<Dialler>,
+    results: mpsc::Sender<Attempted>,
+}
+
+impl Courier {
+    fn send(&self, delivery: DueDelivery, place: Place) {
+        let Self { node, dialler, results } = self.clone();
+        tokio::spawn(async move {
+            let attempted = attempt(&node, &dialler, &delivery).await;
+            // The recorder ends after all attempts; if it is gone, the lease ends by itself.
+            let _ = results.send(attempted).await;
+            drop(place);
+        });
+    }
+}
+
+/// Tells the claimer that places have become free, while its last claim has found something: then more may wait.
+#[derive(Default)]
+struct Recorded {
+    bell: Notify,
+    wanted: AtomicBool,
+}
+
+/// Sends what is due in the table, until told to stop.
+async fn claim(courier: &Courier, under_way: &Arc<UnderWay>, recorded: &Recorded, stop: &mut Stop) {
+    let node = &courier.node;
     let mut erased_at: Option<Instant> = None;
     let mut pace = Pace::new(LOOK_EVERY);
     // What its tenant or endpoint had no place for may have one when others are done.
     let bell = async || {
         tokio::select! {
             () = node.runner.deliveries() => {}
-            () = recorded.notified() => {}
+            () = recorded.bell.notified() => {}
         }
     };
-    while wait(bell(), IDLE, &mut stop).await {
+    while wait(bell(), IDLE, stop).await {
         if erased_at.is_none_or(|at| at.elapsed() >= ERASE_EVERY) {
-            erase(&node).await;
+            erase(node).await;
             erased_at = Some(Instant::now());
         }
-        while places.available_permits() > 0 && !*stop.borrow() {
+        while under_way.free() > 0 && !*stop.borrow() {
             pace.turn().await;
-            let free = places.available_permits() as i64;
-            let places_now = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
-            let due = match webhook::claim(&node.store.worker, places_now, LEASE_MS).await {
+            let free = under_way.free() as i64;
+            let places = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
+            let due = match webhook::claim(&node.store.worker, places, LEASE_MS).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(%error, "deliveries cannot be claimed");
@@ -74,35 +130,76 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
             };
             // So few are all that may be begun now: no endpoint can be at its limit.
             let is_all = due.is_empty() || (due.len() as i64) < free.min(PER_ENDPOINT);
+            recorded.wanted.store(!due.is_empty(), Ordering::Relaxed);
             for delivery in due {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let (node, dialler, results) = (Arc::clone(&node), Arc::clone(&dialler), results.clone());
-                tokio::spawn(async move {
-                    let attempted = attempt(&node, &dialler, &delivery).await;
-                    // The recorder ends after all attempts; if it is gone, the lease ends by itself.
-                    let _ = results.send(attempted).await;
-                    drop(place);
-                });
+                let place = under_way.enter(delivery.tenant, delivery.endpoint);
+                courier.send(delivery, place);
             }
             if is_all {
                 break;
             }
         }
     }
-    drop(results);
-    let _ = recorder.await;
 }
 
-/// Records attempts, many at once, and rings if there were so many that others may have had to wait for them.
-async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>, places: Arc<Semaphore>, recorded: Arc<Notify>) {
+/// Sends what batches hand over, until none can any more.
+async fn take_over(courier: Courier, mut handed: mpsc::Receiver<HandedOver>) {
+    let mut taken = Vec::with_capacity(LIMITS.handed_over);
+    let mut pace = Pace::new(TAKE_OVER_EVERY);
+    while let Some(first) = handed.recv().await {
+        taken.push(first);
+        pace.turn().await;
+        while taken.len() < LIMITS.handed_over
+            && let Ok(next) = handed.try_recv()
+        {
+            taken.push(next);
+        }
+        let endpoints = taken.iter().map(|taken| (taken.delivery.tenant, taken.delivery.endpoint)).collect();
+        match webhook::targets(&courier.node.store.worker, &endpoints).await {
+            Ok(targets) => {
+                for HandedOver { delivery, place } in taken.drain(..) {
+                    // Nothing goes to an endpoint that is not enabled any more; its deliveries fail where that is done,
+                    // and this one at the latest when its lease is over.
+                    let Some(target) = targets.get(&delivery.endpoint) else { continue };
+                    match due(delivery, target) {
+                        Some(due) => courier.send(due, place),
+                        None => tracing::warn!("a delivery was handed over too late; it is claimed after its lease"),
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "deliveries cannot be begun; they are claimed after their leases"),
+        }
+        taken.clear();
+    }
+}
+
+/// A delivery at its first attempt. Nothing if its lease may be over before it is: the commit took long.
+fn due(delivery: NewDelivery, target: &Target) -> Option<DueDelivery> {
+    let NewDelivery { id, tenant, endpoint, event_id, sequence, kind, data, at } = delivery;
+    if now().ms_since(at) > LEASE_MS / 4 {
+        return None;
+    }
+    let data = serde_json::to_value(data).ok()?;
+    let event = DueEvent::Of { sequence, kind: kind.to_owned(), data, at };
+    Some(DueDelivery { id, tenant, endpoint, target: target.clone(), event_id, event, attempt: 1 })
+}
+
+/// Records attempts, many at once.
+async fn record(node: Arc<Node>, mut queue: mpsc::Receiver<Attempted>, recorded: Arc<Recorded>) {
     let mut attempts = Vec::with_capacity(CONCURRENCY);
-    while queue.recv_many(&mut attempts, CONCURRENCY).await > 0 {
+    let mut pace = Pace::new(RECORD_EVERY);
+    while queue.recv_many(&mut attempts, 1).await > 0 {
+        pace.turn().await;
+        while attempts.len() < CONCURRENCY
+            && let Ok(next) = queue.try_recv()
+        {
+            attempts.push(next);
+        }
         if let Err(error) = webhook::attempted(&node.store.worker, &attempts).await {
             tracing::warn!(%error, "attempts cannot be recorded; they will be made again");
         }
-        let under_way = CONCURRENCY - places.available_permits();
-        if under_way + attempts.len() >= PER_ENDPOINT as usize {
-            recorded.notify_one();
+        if recorded.wanted.load(Ordering::Relaxed) {
+            recorded.bell.notify_one();
         }
         attempts.clear();
     }
@@ -173,7 +270,7 @@ async fn send(node: &Node, dialler: &Dialler, delivery: &DueDelivery) -> Result<
     let timestamp = now().0 / 1_000_000;
     let signature = signature(node, delivery, &id, timestamp, &body)?;
     let headers = [(HEADER_ID, id), (HEADER_TIMESTAMP, timestamp.to_string()), (HEADER_SIGNATURE, signature)];
-    dialler.post(&delivery.url, &headers, body).await
+    dialler.post(&delivery.target.url, &headers, body).await
 }
 
 /// One by the present secret and, while it is being replaced, one by the secret before it.
@@ -186,7 +283,9 @@ fn signature(
 ) -> Result<String, &'static str> {
     let label = webhook_secret_label(delivery.tenant, delivery.endpoint);
     let mut signatures = Vec::with_capacity(2);
-    for sealed in [Some(&delivery.secret_sealed), delivery.old_secret_sealed.as_ref()].into_iter().flatten() {
+    for sealed in
+        [Some(&delivery.target.secret_sealed), delivery.target.old_secret_sealed.as_ref()].into_iter().flatten()
+    {
         let secret = node.keyring.master().open(&label, sealed).map_err(|_| "secret_unreadable")?;
         let secret = WebhookSecret::from_bytes(secret.expose()).map_err(|_| "secret_unreadable")?;
         signatures.push(sign(&secret, id, timestamp, body));

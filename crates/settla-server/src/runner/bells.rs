@@ -1,7 +1,8 @@
-//! What wakes workers: a bell for each kind of work, rung when a batch that has made some was committed.
+//! What wakes workers: a bell for each kind of work, rung when a batch was committed that left
+//! some to be claimed.
 
 use settla_domain::effect::EffectKind;
-use settla_domain::world::Change;
+use settla_store::batch::Written;
 use std::collections::BTreeMap;
 use tokio::sync::Notify;
 
@@ -18,14 +19,10 @@ impl Bells {
         Self { effects: effects.into_iter().collect(), deliveries: Notify::new() }
     }
 
-    /// For what a batch has changed, once it is committed.
-    pub fn ring(&self, changes: &[Change], deliveries: usize) {
-        for change in changes {
-            if let Change::EffectOrdered(order) = change {
-                self.effect(order.effect.kind());
-            }
-        }
-        if deliveries > 0 {
+    /// For what a batch leaves to be claimed, once it is committed.
+    pub fn ring(&self, written: &Written) {
+        written.to_claim.iter().for_each(|kind| self.effect(*kind));
+        if written.deliveries_to_claim {
             self.deliveries.notify_one();
         }
     }

@@ -32,7 +32,7 @@ use settla_domain::decide::{Answer, Command};
 use settla_domain::effect::EffectKind;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
-use settla_store::batch::{BatchConnection, BatchTx, Memory, SealedParties, was_committed};
+use settla_store::batch::{BatchConnection, BatchTx, Memory, SealedParties, Takers, was_committed};
 use settla_store::{Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +108,7 @@ pub struct Runner {
     requests: mpsc::Sender<Job>,
     findings: mpsc::Sender<Job>,
     bells: Arc<Bells>,
+    takers: Arc<Mutex<Takers>>,
 }
 
 impl Runner {
@@ -124,13 +125,20 @@ impl Runner {
         let (findings, found) = mpsc::channel(QUEUE_MAX);
         let queue = Queue { asked, found };
         let bells = Arc::new(Bells::new());
-        let database =
-            Database { store, batch_time_max, bells: Arc::clone(&bells), memory: Arc::default(), kept: Arc::default() };
+        let takers = Arc::<Mutex<Takers>>::default();
+        let database = Database {
+            store,
+            batch_time_max,
+            bells: Arc::clone(&bells),
+            takers: Arc::clone(&takers),
+            memory: Arc::default(),
+            kept: Arc::default(),
+        };
         let thread = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("settla-runner".to_owned())
             .spawn(move || thread.block_on(run(database, queue)))?;
-        Ok(Self { requests, findings, bells })
+        Ok(Self { requests, findings, bells, takers })
     }
 
     /// Has a command decided and made durable. Refuses at once when too much is queued.
@@ -150,13 +158,18 @@ impl Runner {
         answer.await.unwrap_or(Err(RunnerError::Unavailable))
     }
 
-    /// Resolves when a batch that orders effects of this kind has been committed. For one worker a kind: each bell is
-    /// heard once.
+    /// Sets who of this process takes over what batches order. What nobody has room for is left to be claimed.
+    pub fn set_takers(&self, set: impl FnOnce(&mut Takers)) {
+        set(&mut self.takers.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Resolves when a batch that leaves effects of this kind to be claimed has been committed. For one worker a kind: each
+    /// bell is heard once.
     pub async fn ordered(&self, kind: EffectKind) {
         self.bells.ordered(kind).await;
     }
 
-    /// Resolves when a batch that makes webhook deliveries has been committed. For one worker as well.
+    /// Resolves when a batch that leaves webhook deliveries to be claimed has been committed. For one worker as well.
     pub async fn deliveries(&self) {
         self.bells.deliveries().await;
     }
@@ -168,6 +181,7 @@ struct Database {
     store: Store,
     batch_time_max: Duration,
     bells: Arc<Bells>,
+    takers: Arc<Mutex<Takers>>,
     memory: Arc<Memory>,
     /// The last batch's connection, for the next one: what its server process has prepared and read is at hand there.
     kept: Arc<Mutex<Option<BatchConnection>>>,
@@ -177,6 +191,10 @@ impl Database {
     /// The last batch's connection, if it is still there.
     fn connection(&self) -> Option<BatchConnection> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn takers(&self) -> Takers {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -378,12 +396,13 @@ async fn transact(
     if outcome.changes.is_empty() && outcome.idempotency.is_empty() {
         return Ok(answers);
     }
-    let deliveries = tx.write(&outcome, &loaded, now).await?;
+    let written = tx.write(&outcome, &loaded, now, &database.takers()).await?;
     let answers = committing.insert(answers);
     match tx.commit().await {
         Ok(()) => {
             database.memory.committed(&outcome.changes);
-            database.bells.ring(&outcome.changes, deliveries);
+            database.bells.ring(&written);
+            written.handed.over();
             Ok(std::mem::take(answers))
         }
         Err(StoreError::Unreachable(error)) => {

@@ -7,7 +7,7 @@ use settla_domain::decide::{Answer, Command, CreateTransfer, decide};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::{Transfer, TransferState};
 use settla_domain::world::Change;
-use settla_store::batch::{Audit, BatchConnection, BatchTx, Idempotency, Memory, Outcome, SealedParties};
+use settla_store::batch::{Audit, BatchConnection, BatchTx, Idempotency, Memory, Outcome, SealedParties, Takers};
 use settla_store::{Store, books};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -98,7 +98,7 @@ impl Ground {
         }
         let decided = begun.elapsed();
         let writing = Instant::now();
-        tx.write(&outcome, &loaded, at).await.unwrap();
+        tx.write(&outcome, &loaded, at, &Takers::default()).await.unwrap();
         tx.commit().await.unwrap();
         let written = writing.elapsed();
         self.memory.committed(&outcome.changes);

@@ -18,13 +18,17 @@
 //! Its caller, through the number of commands (a few hundred). All statements bind arrays, so neither the size
 //! of a statement nor the number of plans grows with the batch.
 
+mod deliveries;
+mod hand_over;
 mod load;
 mod memory;
 mod touched;
 mod write;
 
 use crate::StoreError;
+use crate::outbox::Moment;
 use crate::tenant_tx;
+use settla_domain::effect::EffectKind;
 use settla_domain::id::{EffectId, QuoteId, TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
@@ -37,6 +41,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub use hand_over::{EffectTaker, Handed, Takers};
 pub(crate) use load::{position, quote, recorded, tenant_terms, topup, transfer, withdrawal};
 pub use memory::Memory;
 pub use write::{Audit, Idempotency, Outcome, SealedParties};
@@ -121,7 +126,19 @@ impl BatchConnection {
 /// A batch's transaction.
 pub struct BatchTx<'c> {
     id: Uuid,
+    begun: Moment,
     tx: Transaction<'c, Postgres>,
+}
+
+/// What was written, and who is to be told when it is committed.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// What workers of this process take over.
+    pub handed: Handed,
+    /// Kinds of effects that have to be claimed.
+    pub to_claim: BTreeSet<EffectKind>,
+    /// Whether webhook deliveries have to be claimed.
+    pub deliveries_to_claim: bool,
 }
 
 impl<'c> BatchTx<'c> {
@@ -131,9 +148,10 @@ impl<'c> BatchTx<'c> {
         id: Uuid,
         tenants: &BTreeSet<TenantNo>,
     ) -> Result<Self, StoreError> {
+        let begun = Moment::now();
         let begin = tenant_tx::opening(tenants);
         let tx = connection.0.begin_with(begin).await?;
-        Ok(Self { id, tx })
+        Ok(Self { id, begun, tx })
     }
 
     /// Locks the tenants and loads what the keys name.
@@ -141,9 +159,17 @@ impl<'c> BatchTx<'c> {
         load::load(&mut self.tx, keys, memory).await
     }
 
-    /// Writes what was decided. Returns how many webhook deliveries that makes.
-    pub async fn write(&mut self, outcome: &Outcome, loaded: &Loaded, now: Timestamp) -> Result<usize, StoreError> {
-        write::write(&mut self.tx, self.id, outcome, loaded, now).await
+    /// Writes what was decided. `takers` take over what they have room for.
+    pub async fn write(
+        &mut self,
+        outcome: &Outcome,
+        loaded: &Loaded,
+        now: Timestamp,
+        takers: &Takers,
+    ) -> Result<Written, StoreError> {
+        let mut writing = write::Writing { takers, begun: self.begun, written: Written::default() };
+        write::write(&mut self.tx, self.id, outcome, loaded, now, &mut writing).await?;
+        Ok(writing.written)
     }
 
     /// Commits. `Unreachable` means that the outcome is unknown: ask [`was_committed`].

@@ -1,10 +1,12 @@
 //! Writing what a batch decided. Each kind of row is folded to its last state first and then written by one
 //! statement, so the number of statements does not depend on the number of commands.
 
-use super::Loaded;
 use super::touched::Touched;
+use super::{Loaded, Takers, Written, deliveries};
 use crate::StoreError;
+use crate::outbox::Moment;
 use crate::row::{minor_i64, tenant_i32};
+use crate::webhook::hand_over::NewDelivery;
 use settla_domain::effect::EffectStatus;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
@@ -79,13 +81,22 @@ pub struct Outcome {
     pub audit: Vec<Audit>,
 }
 
+/// Beside the rows: who takes what over.
+pub(super) struct Writing<'a> {
+    pub takers: &'a Takers,
+    /// Before the transaction began, by whose time leases are counted.
+    pub begun: Moment,
+    pub written: Written,
+}
+
 pub(super) async fn write(
     tx: &mut Tx,
     id: Uuid,
     outcome: &Outcome,
     loaded: &Loaded,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+    writing: &mut Writing<'_>,
+) -> Result<(), StoreError> {
     let world = &loaded.world;
     let touched = Touched::by(&outcome.changes);
     let at = now.to_datetime();
@@ -97,13 +108,13 @@ pub(super) async fn write(
     withdrawals(tx, &touched, world).await?;
     postings(tx, &touched, at).await?;
     positions(tx, &touched, world).await?;
-    new_effects(tx, &touched, world, at).await?;
+    new_effects(tx, &touched, world, now, writing).await?;
     moved_effects(tx, &touched, world, at).await?;
-    let deliveries = events(tx, &touched, loaded, at).await?;
+    let new_deliveries = events(tx, &touched, loaded).await?;
+    deliveries::write(tx, &new_deliveries, at, writing).await?;
     idempotency(tx, outcome, at).await?;
     audit(tx, outcome, at).await?;
-    bank_entries_and_marker(tx, &touched, id, at).await?;
-    Ok(deliveries)
+    bank_entries_and_marker(tx, &touched, id, at).await
 }
 
 async fn quotes(tx: &mut Tx, touched: &Touched<'_>, world: &World) -> Result<(), StoreError> {
@@ -322,14 +333,39 @@ fn stored_status(status: Option<&EffectStatus>) -> &'static str {
     }
 }
 
-async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: OffsetDateTime) -> Result<(), StoreError> {
+/// An order that a worker of this process takes over is written as its first attempt.
+async fn new_effects(
+    tx: &mut Tx,
+    touched: &Touched<'_>,
+    world: &World,
+    now: Timestamp,
+    writing: &mut Writing<'_>,
+) -> Result<(), StoreError> {
     if touched.new_effects.is_empty() {
         return Ok(());
     }
     let rows: Vec<_> = touched.new_effects.values().collect();
+    let leases: Vec<Option<i64>> = rows
+        .iter()
+        .map(|order| {
+            // What was ordered and called off by one batch is nobody's.
+            if world.effects.get(&(order.tenant, order.id)) != Some(&EffectStatus::Untouched) {
+                return None;
+            }
+            let lease = writing.written.handed.effect(writing.takers, order, writing.begun, now);
+            if lease.is_none() {
+                writing.written.to_claim.insert(order.effect.kind());
+            }
+            lease
+        })
+        .collect();
     sqlx::query(
-        "INSERT INTO outbox (id, tenant, subject, kind, payload, status, next_at, created_at)
-         SELECT *, $7, $7 FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[])",
+        "INSERT INTO outbox (id, tenant, subject, kind, payload, status, attempts, epoch, first_attempt_at, lease_until, next_at, created_at)
+         SELECT id, tenant, subject, kind, payload, status, CASE WHEN lease IS NULL THEN 0 ELSE 1 END, CASE WHEN lease IS NULL THEN 0 ELSE 1 END,
+             CASE WHEN lease IS NOT NULL THEN now() END, now() + lease * interval '1 millisecond',
+             coalesce(now() + lease * interval '1 millisecond', $8), $8
+         FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[], $7::bigint[])
+             k (id, tenant, subject, kind, payload, status, lease)",
     )
     .bind(rows.iter().map(|o| o.id.0).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| tenant_i32(o.tenant)).collect::<Vec<_>>())
@@ -337,7 +373,8 @@ async fn new_effects(tx: &mut Tx, touched: &Touched<'_>, world: &World, at: Offs
     .bind(rows.iter().map(|o| o.effect.kind().name()).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| Json(&o.effect)).collect::<Vec<_>>())
     .bind(rows.iter().map(|o| stored_status(world.effects.get(&(o.tenant, o.id)))).collect::<Vec<_>>())
-    .bind(at)
+    .bind(leases)
+    .bind(now.to_datetime())
     .execute(&mut *tx)
     .await?;
     Ok(())
@@ -370,11 +407,11 @@ async fn moved_effects(
     Ok(())
 }
 
-/// Events are numbered under the tenant's lock, whose row a trigger moves up with them, and a delivery is made for each
-/// endpoint that wants one. Returns how many deliveries there are.
-async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetDateTime) -> Result<usize, StoreError> {
+/// Events are numbered under the tenant's lock, whose row a trigger moves up with them. Returns the deliveries to be made:
+/// one for each endpoint that wants one.
+async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded) -> Result<Vec<NewDelivery>, StoreError> {
     if touched.events.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let mut sequences: BTreeMap<TenantNo, i64> = BTreeMap::new();
     let mut rows = Vec::with_capacity(touched.events.len());
@@ -390,7 +427,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
             .into_iter()
             .flat_map(|endpoints| endpoints.iter())
             .filter(|e| e.events.iter().any(|kind| kind == event.kind));
-        deliveries.extend(wanting.map(|endpoint| (Uuid::now_v7(), event.tenant, endpoint.id, *sequence, id)));
+        deliveries.extend(wanting.map(|endpoint| NewDelivery::of(event, endpoint.id, id, *sequence)));
         rows.push((*event, *sequence, id));
     }
     sqlx::query(
@@ -406,22 +443,7 @@ async fn events(tx: &mut Tx, touched: &Touched<'_>, loaded: &Loaded, at: OffsetD
     .bind(rows.iter().map(|(e, _, _)| e.at.to_datetime()).collect::<Vec<_>>())
     .execute(&mut *tx)
     .await?;
-    if deliveries.is_empty() {
-        return Ok(0);
-    }
-    sqlx::query(
-        "INSERT INTO webhook_deliveries (id, tenant, endpoint, event_sequence, event_id, status, next_at, created_at)
-         SELECT *, 'pending', $6, $6 FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[], $5::uuid[])",
-    )
-    .bind(deliveries.iter().map(|d| d.0).collect::<Vec<_>>())
-    .bind(deliveries.iter().map(|d| tenant_i32(d.1)).collect::<Vec<_>>())
-    .bind(deliveries.iter().map(|d| d.2).collect::<Vec<_>>())
-    .bind(deliveries.iter().map(|d| d.3).collect::<Vec<_>>())
-    .bind(deliveries.iter().map(|d| d.4).collect::<Vec<_>>())
-    .bind(at)
-    .execute(&mut *tx)
-    .await?;
-    Ok(deliveries.len())
+    Ok(deliveries)
 }
 
 async fn idempotency(tx: &mut Tx, outcome: &Outcome, at: OffsetDateTime) -> Result<(), StoreError> {

@@ -45,10 +45,18 @@ pub async fn postings(
     let mut tx = tenant_tx::begin(app, tenant).await?;
     // One text a filter, so that each has its own plan and index.
     let filter = match (subject, account) {
-        (Some(_), _) => "AND subject = $3 AND ($4::uuid IS NULL OR ((debit = $4 OR credit = $4) AND currency = $5))",
-        (None, Some(_)) => "AND $3::uuid IS NULL AND (debit = $4 OR credit = $4) AND currency = $5",
-        (None, None) => "AND $3::uuid IS NULL AND $4::uuid IS NULL AND $5::text IS NULL",
+        (Some(_), _) => {
+            "AND id >= $7 AND id <= $8 AND subject = $3
+             AND ($4::uuid IS NULL OR ((debit = $4 OR credit = $4) AND currency = $5))"
+        }
+        (None, Some(_)) => {
+            "AND $3::uuid IS NULL AND $7::uuid IS NULL AND $8::uuid IS NULL AND (debit = $4 OR credit = $4) AND currency = $5"
+        }
+        (None, None) => {
+            "AND $3::uuid IS NULL AND $7::uuid IS NULL AND $8::uuid IS NULL AND $4::uuid IS NULL AND $5::text IS NULL"
+        }
     };
+    let ids = subject.map(PostingId::of_subject);
     let statement =
         format!("SELECT * FROM postings WHERE tenant = $1 AND sequence < $2 {filter} ORDER BY sequence DESC LIMIT $6");
     let rows = sqlx::query(&statement)
@@ -58,6 +66,8 @@ pub async fn postings(
         .bind(account.map(|(id, _)| id.to_uuid()))
         .bind(account.map(|(_, currency)| currency))
         .bind(limit)
+        .bind(ids.map(|(low, _)| low))
+        .bind(ids.map(|(_, high)| high))
         .fetch_all(&mut *tx)
         .await?;
     rows.iter()

@@ -103,6 +103,12 @@ impl Snapshot {
         Ok(Self { tx })
     }
 
+    /// For questions that need not be answered from the same instant, however long it takes to ask them all: nothing is kept
+    /// from being cleared away meanwhile.
+    pub async fn begin_lookups(auditor: &PgPool) -> Result<Self, StoreError> {
+        Ok(Self { tx: auditor.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY").await? })
+    }
+
     /// Ends it.
     pub async fn end(self) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)
@@ -186,12 +192,19 @@ impl Snapshot {
         rows.iter().map(batch::withdrawal).collect()
     }
 
-    /// All postings of these subjects, whosever they say they are.
+    /// All postings of these subjects, whosever they say they are: a range of ids each.
     pub async fn postings_of(&mut self, subjects: &[Uuid]) -> Result<Vec<LedgerRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM postings WHERE subject = ANY ($1) ORDER BY subject, sequence")
-            .bind(subjects)
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let (low, high): (Vec<Uuid>, Vec<Uuid>) = subjects.iter().map(|s| PostingId::of_subject(*s)).unzip();
+        let rows = sqlx::query(
+            "SELECT p.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) k (subject, low, high) CROSS JOIN LATERAL
+                 (SELECT * FROM postings WHERE id >= k.low AND id <= k.high AND subject = k.subject OFFSET 0) p
+             ORDER BY p.subject, p.sequence",
+        )
+        .bind(subjects)
+        .bind(low)
+        .bind(high)
+        .fetch_all(&mut *self.tx)
+        .await?;
         rows.iter().map(ledger_row).collect()
     }
 
@@ -285,8 +298,10 @@ impl Snapshot {
     /// Open effects of a kind that were ordered before an instant, oldest first.
     pub async fn effects_before(&mut self, kind: &str, before: Timestamp) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, tenant, subject, status AS what FROM outbox WHERE status IN ('ready', 'accepted', 'batched')
-             AND set_aside IS NULL AND kind = $1 AND created_at < $2 ORDER BY created_at LIMIT $3",
+            "SELECT id, tenant, subject, status AS what FROM (
+                 SELECT * FROM outbox WHERE status IN ('ready', 'accepted') AND kind = $1
+                 UNION ALL SELECT * FROM outbox WHERE status = 'batched' AND kind = $1) o
+             WHERE set_aside IS NULL AND created_at < $2 ORDER BY created_at LIMIT $3",
         )
         .bind(kind)
         .bind(before.to_datetime())
@@ -311,8 +326,10 @@ impl Snapshot {
     /// Effects that are open although their transfer has ended: work that could still do something.
     pub async fn open_effects_of_ended(&mut self) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query(
-            "SELECT o.id, o.tenant, o.subject, o.kind AS what FROM outbox o JOIN transfers t ON t.tenant = o.tenant AND t.id = o.subject
-             WHERE o.status IN ('ready', 'accepted', 'batched') AND t.state IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') LIMIT $1",
+            "SELECT o.id, o.tenant, o.subject, o.kind AS what FROM (
+                 SELECT * FROM outbox WHERE status IN ('ready', 'accepted') UNION ALL SELECT * FROM outbox WHERE status = 'batched') o
+             JOIN transfers t ON t.tenant = o.tenant AND t.id = o.subject
+             WHERE t.state IN ('COMPLETED', 'CANCELLED', 'REFUNDED', 'FAILED') LIMIT $1",
         )
         .bind(NAMED_MAX)
         .fetch_all(&mut *self.tx)

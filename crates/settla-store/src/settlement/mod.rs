@@ -263,7 +263,7 @@ pub async fn failed(worker: &PgPool, batch: Uuid, failure: &str, delay_ms: i64) 
                     WHERE batch = $1 AND status IN ('closed', 'signed') RETURNING batch),
               m AS (UPDATE settlement_members SET released = true WHERE batch IN (SELECT batch FROM f) RETURNING effect)
          UPDATE outbox o SET status = 'ready', next_at = now() + $2 * interval '1 millisecond'
-         FROM m WHERE o.id = m.effect AND o.status = 'batched'",
+         FROM m WHERE o.id = m.effect AND CASE o.status WHEN 'batched' THEN true END",
     )
     .bind(batch)
     .bind(delay_ms)

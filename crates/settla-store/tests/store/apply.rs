@@ -7,7 +7,7 @@ use settla_domain::id::{TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_store::batch::{BatchConnection, BatchTx, Keys, Memory, Outcome};
+use settla_store::batch::{BatchConnection, BatchTx, Keys, Memory, Outcome, Takers};
 use settla_store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ pub async fn apply_with(
             decision.answer
         }));
     }
-    tx.write(&outcome, &loaded, at).await?;
+    tx.write(&outcome, &loaded, at, &Takers::default()).await?;
     tx.commit().await?;
     Ok(answers)
 }

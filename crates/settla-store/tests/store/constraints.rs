@@ -6,6 +6,7 @@ use crate::support::{check::assert_books, create, funding, open, quote, tenant, 
 use settla_devkit::TestDatabase;
 use settla_domain::account::{AccountId, AccountKind};
 use settla_domain::decide::{Answer, Command};
+use settla_domain::id::derived;
 use settla_domain::tenant::TenantNo;
 use settla_store::batch::Outcome;
 use settla_store::{Store, StoreError, inbox, outbox};
@@ -30,7 +31,11 @@ fn constraint<T: std::fmt::Debug>(came: Result<T, StoreError>) -> String {
 }
 
 fn posting(tenant: TenantNo, debit: AccountId, credit: AccountId, amount: i64) -> String {
-    let [id, subject] = [Uuid::now_v7(), Uuid::now_v7()];
+    let subject = Uuid::now_v7();
+    named(derived(subject, 7), subject, tenant, (debit, credit), amount)
+}
+
+fn named(id: Uuid, subject: Uuid, tenant: TenantNo, (debit, credit): (AccountId, AccountId), amount: i64) -> String {
     format!(
         "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
          VALUES ('{id}', {}, '{subject}', 1, '{}', '{}', 'GBP', {amount}, now())",
@@ -61,6 +66,7 @@ async fn postings_of_two_tenants_of_nothing_or_within_one_account_are_refused() 
         (posting(one, available(one), held, -1), "postings_amount_check"),
         (posting(one, available(one), held, largest + 1), "postings_amount_check"),
         (posting(one, held, held, 1), "postings_check"),
+        (named(Uuid::now_v7(), Uuid::now_v7(), one, (available(one), held), 1), "postings_id_of_subject"),
     ] {
         let tenants = [one, two, TenantNo::PLATFORM];
         assert_eq!(constraint(as_runner(&store, &tenants, &posting).await), refused_by, "{posting}");

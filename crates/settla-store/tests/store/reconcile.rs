@@ -94,9 +94,9 @@ async fn holds(database: &TestDatabase, tenant: TenantNo, begun: Timestamp) {
     let (available, held) = accounts(tenant);
     sqlx::query(
         "INSERT INTO settla.postings (id, tenant, subject, code, debit, credit, currency, amount, at)
-         SELECT gen_random_uuid(), $1, gen_random_uuid(), 10, $2, $3, CASE WHEN n % 7 = 0 THEN 'EUR' ELSE 'GBP' END, 1,
+         SELECT id, $1, id, 10, $2, $3, CASE WHEN n % 7 = 0 THEN 'EUR' ELSE 'GBP' END, 1,
              $4 + (n - CASE WHEN n % 10 = 1 THEN 8 ELSE 0 END) * interval '1 second'
-         FROM generate_series(1, $5) n ORDER BY n",
+         FROM generate_series(1, $5) n CROSS JOIN LATERAL (SELECT gen_random_uuid() AS id WHERE n > 0) made ORDER BY n",
     )
     .bind(i32::try_from(tenant.0).unwrap())
     .bind(available.to_uuid())

@@ -40,11 +40,12 @@ async fn postings_effects_events_and_audit_entries_are_there_once_over_all_month
     }
 }
 
-/// A copy of a row, half a year later.
+/// A copy of a row, half a year later. A posting is its subject's.
 fn again(table: &str, instant: &str, id: &str) -> String {
+    let subject = if table == "postings" { format!(", 'subject', {id}") } else { String::new() };
     format!(
         "INSERT INTO {table} OVERRIDING SYSTEM VALUE
-         SELECT (jsonb_populate_record(NULL::{table}, to_jsonb(t) || jsonb_build_object('id', {id}, '{instant}', now() + interval '6 months'))).*
+         SELECT (jsonb_populate_record(NULL::{table}, to_jsonb(t) || jsonb_build_object('id', {id}{subject}, '{instant}', now() + interval '6 months'))).*
          FROM (SELECT * FROM {table} ORDER BY id LIMIT 1) t"
     )
 }

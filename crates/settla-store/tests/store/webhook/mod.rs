@@ -85,7 +85,7 @@ async fn an_event_is_delivered_once_taken_and_tried_again_until_then() {
     let of: Vec<(i64, &str)> = due.iter().map(told).collect();
     assert_eq!(of, [(1, "topup.credited"), (2, "transfer.funded"), (3, "transfer.funded")]);
     assert!(due.iter().all(|d| (d.tenant, d.endpoint, d.attempt) == (tenant, endpoint, 1)));
-    assert!(due.iter().all(|d| d.url == "https://tenant.example/hook" && d.secret_sealed == b"sealed"));
+    assert!(due.iter().all(|d| d.target.url == "https://tenant.example/hook" && d.target.secret_sealed == b"sealed"));
     let outcomes = [Next::Delivered, Next::RetryInMs(0), Next::GiveUp];
     let attempts: Vec<Attempted> = due.iter().zip(outcomes).map(|(d, next)| attempted(d, next)).collect();
     // The second time is a repeat of the same record.

@@ -29,7 +29,7 @@ async fn a_replaced_secret_signs_until_its_time_and_is_then_erased() {
     let signing = async || {
         let due = claim(&store, 10, 10).await;
         webhook::attempted(&store.worker, &[attempted(&due[0], Next::RetryInMs(0))]).await.unwrap();
-        (due[0].secret_sealed.clone(), due[0].old_secret_sealed.clone())
+        (due[0].target.secret_sealed.clone(), due[0].target.old_secret_sealed.clone())
     };
     let pair = |new: &[u8], old: Option<&[u8]>| (new.to_vec(), old.map(<[u8]>::to_vec));
     let Changed::Made(since) = rotate("r1", b"two", 60).await else { panic!("not rotated") };

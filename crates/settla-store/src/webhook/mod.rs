@@ -1,11 +1,14 @@
 //! Deliveries that are due, and what became of them.
 
+pub mod hand_over;
+
 use crate::StoreError;
 use crate::row::{at, tenant, tenant_i32};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// A delivery that a worker holds for a while.
@@ -17,12 +20,8 @@ pub struct DueDelivery {
     pub tenant: TenantNo,
     /// The endpoint.
     pub endpoint: Uuid,
-    /// Where to.
-    pub url: String,
-    /// The endpoint's secret, sealed under the master key.
-    pub secret_sealed: Vec<u8>,
-    /// The one before it, while that signs too.
-    pub old_secret_sealed: Option<Vec<u8>>,
+    /// How to reach it.
+    pub target: Target,
     /// The event, also the `webhook-id`.
     pub event_id: Uuid,
     /// What happened.
@@ -50,6 +49,17 @@ pub enum DueEvent {
         /// When it was asked for.
         at: Timestamp,
     },
+}
+
+/// Where an endpoint is, and what signs for it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where to.
+    pub url: String,
+    /// The endpoint's secret, sealed under the master key.
+    pub secret_sealed: Vec<u8>,
+    /// The one before it, while that signs too.
+    pub old_secret_sealed: Option<Vec<u8>>,
 }
 
 /// How many deliveries may be under way.
@@ -110,15 +120,38 @@ pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec
                 id: r.try_get("id")?,
                 tenant: tenant(r)?,
                 endpoint: r.try_get("endpoint")?,
-                url: r.try_get("url")?,
-                secret_sealed: r.try_get("secret_sealed")?,
-                old_secret_sealed: r.try_get("old_secret_sealed")?,
+                target: target(r)?,
                 event_id: r.try_get("event_id")?,
                 event: due_event(r)?,
                 attempt: r.try_get("attempts")?,
             })
         })
         .collect()
+}
+
+fn target(row: &PgRow) -> Result<Target, StoreError> {
+    Ok(Target {
+        url: row.try_get("url")?,
+        secret_sealed: row.try_get("secret_sealed")?,
+        old_secret_sealed: row.try_get("old_secret_sealed")?,
+    })
+}
+
+/// How to reach endpoints, as they are now. Those that are not enabled are left out.
+pub async fn targets(
+    worker: &PgPool,
+    endpoints: &BTreeSet<(TenantNo, Uuid)>,
+) -> Result<HashMap<Uuid, Target>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.url, p.secret_sealed, CASE WHEN p.old_secret_until > now() THEN p.old_secret_sealed END AS old_secret_sealed
+         FROM unnest($1::int[], $2::uuid[]) k (tenant, id) JOIN webhook_endpoints p ON p.tenant = k.tenant AND p.id = k.id
+         WHERE p.status = 'enabled'",
+    )
+    .bind(endpoints.iter().map(|(tenant, _)| tenant_i32(*tenant)).collect::<Vec<_>>())
+    .bind(endpoints.iter().map(|(_, endpoint)| *endpoint).collect::<Vec<_>>())
+    .fetch_all(worker)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("id")?, target(r)?))).collect()
 }
 
 fn due_event(row: &PgRow) -> Result<DueEvent, StoreError> {
