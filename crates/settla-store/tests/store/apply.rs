@@ -7,7 +7,7 @@ use settla_domain::id::{TransferId, WithdrawalId};
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
-use settla_store::batch::{BatchConnection, BatchTx, Keys, Memory, Outcome, Takers};
+use settla_store::batch::{BatchConnection, BatchTx, Keys, Memory, Outcome, Takers, Written};
 use settla_store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -65,6 +65,31 @@ pub async fn apply_with(
     tx.write(&outcome, &loaded, at, &Takers::default()).await?;
     tx.commit().await?;
     Ok(answers)
+}
+
+/// [`apply`] with workers that take over; what is handed over is returned, so that it can be dropped. `commits`: or not.
+pub async fn apply_for(
+    store: &Store,
+    tenant: TenantNo,
+    commands: &[Command],
+    takers: &Takers,
+    commits: bool,
+) -> Written {
+    let mut connection = BatchConnection::acquire(&store.runner).await.unwrap();
+    let mut tx = BatchTx::begin(&mut connection, Uuid::now_v7(), &[tenant].into()).await.unwrap();
+    let mut loaded = tx.load(keys(tenant, commands), &Memory::default()).await.unwrap();
+    let at = now();
+    let mut outcome = Outcome::default();
+    for command in commands {
+        let decision = decide(&loaded.world, command, at).unwrap();
+        loaded.world.apply(&decision.changes).unwrap();
+        outcome.changes.extend(decision.changes);
+    }
+    let written = tx.write(&outcome, &loaded, at, takers).await.unwrap();
+    if commits {
+        tx.commit().await.unwrap();
+    }
+    written
 }
 
 /// [`apply_with`] nothing more; every command must be taken.

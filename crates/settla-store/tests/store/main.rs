@@ -8,6 +8,7 @@ mod support;
 mod constraints;
 mod data;
 mod failures;
+mod hand_over;
 mod inbox;
 mod isolation;
 mod memory;
