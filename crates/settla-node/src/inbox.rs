@@ -23,6 +23,8 @@ const CLAIM_MAX: i64 = 500;
 const IN_WORK_MAX: usize = 4_096;
 /// How often the table is looked through for what was not handed over, or not dealt with.
 const IDLE: Duration = Duration::from_millis(250);
+/// How often it is noted which have been dealt with: nobody waits for that.
+const DONE_EVERY: Duration = Duration::from_millis(200);
 /// Between two looks at the chain for what an event says is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// For so long within its lease an event is looked at again and again.
@@ -68,7 +70,7 @@ impl Desk {
                 Ok(effects.iter().map(|effect| found.get(effect).cloned()).collect())
             }
         });
-        let done = Together::start(move |events: Vec<EventName>| {
+        let done = Together::start_every(DONE_EVERY, move |events: Vec<EventName>| {
             let store = writer.clone();
             async move {
                 inbox::processed(&store.worker, &events).await?;

@@ -129,11 +129,12 @@ async fn claim<D: Desk>(work: &Work<D>, stop: &mut Stop) {
     let (node, kind) = (&work.node, work.desk.kind());
     while wait(node.runner.ordered(kind), IDLE, stop).await {
         loop {
-            // Claim no more than can be worked on at once: a claim that waits would eat its lease.
+            // Claim no more than can be worked on at once: a claim that waits would eat its lease. And only half of that, so
+            // that what is handed over does not wait for this statement.
             let room = tokio::select! {
                 biased;
                 () = stopped(stop) => return,
-                Some(room) = work.room.take(node.config.concurrency) => room,
+                Some(room) = work.room.take(node.config.concurrency.div_ceil(2)) => room,
                 else => return,
             };
             let limit = room.len();

@@ -42,12 +42,23 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     where
         F: Future<Output = Result<Vec<A>, StoreError>> + Send,
     {
+        Self::start_every(EVERY, ask)
+    }
+
+    /// As [`Self::start`], at another pace.
+    pub fn start_every<F>(every: Duration, ask: impl Fn(Vec<Q>) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<Vec<A>, StoreError>> + Send,
+    {
         let (jobs, mut queue) = mpsc::channel::<Job<Q, A>>(WAITING_MAX);
         tokio::spawn(async move {
             let mut gathered = Vec::with_capacity(TOGETHER_MAX);
-            let mut pace = Pace::new(EVERY);
+            let mut pace = Pace::new(every);
             while let Some(first) = queue.recv().await {
-                pace.turn().await;
+                // A statement that will be full anyway need not wait for more.
+                if queue.len() + 1 < TOGETHER_MAX {
+                    pace.turn().await;
+                }
                 gathered.push(first);
                 while gathered.len() < TOGETHER_MAX
                     && let Ok(next) = queue.try_recv()
@@ -132,6 +143,14 @@ mod tests {
         let answers = join_all([together.ask(0), together.ask(1)]).await;
         assert!(answers.iter().all(|answer| matches!(answer, Err(Unanswered::Failed(_)))), "{answers:?}");
         assert_eq!(together.ask_patiently(4).await.unwrap(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_is_full_keeps_no_pace() {
+        let together = Together::start_every(Duration::from_secs(3_600), |numbers: Vec<u32>| async { Ok(numbers) });
+        let asking = join_all((0..2 * TOGETHER_MAX as u32).map(|n| together.ask(n)));
+        let answers = tokio::time::timeout(Duration::from_secs(60), asking).await.expect("nobody waits an hour");
+        assert!(answers.into_iter().all(|answer| answer.is_ok()));
     }
 
     #[tokio::test]

@@ -175,6 +175,7 @@ async fn every_fault_in_a_book_is_named_and_sized_and_gone_when_it_is_mended() {
     the_on_ramp(&mut ground).await;
     the_off_ramp(&mut ground).await;
     the_chain(&mut ground).await;
+    while_it_is_posted(&mut ground).await;
     behind_our_back(&mut ground).await;
     // What the sums of the rounds would have to be for it, and a line that cannot be read, are tried elsewhere. No bank or
     // node of ours can be made to contradict its own lines.
@@ -191,6 +192,41 @@ async fn every_fault_in_a_book_is_named_and_sized_and_gone_when_it_is_mended() {
         all.into_iter().filter(|kind| !ground.tried.contains(*kind) && !elsewhere.contains(kind)).collect();
     assert_eq!(left, Vec::<&str>::new(), "kinds of break that nobody has seen");
     ground.stop().await;
+}
+
+/// A round ends and says what it has found, however much is posted while it reads.
+async fn while_it_is_posted(ground: &mut Ground) {
+    let mut database = PgConnection::connect(&ground.fixture.system.facts.database_url).await.unwrap();
+    sqlx::raw_sql("SET session_replication_role = replica; SET search_path = settla")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let (fees, rounding) = (account(0, 106), account(0, 107));
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let posting = tokio::spawn(async move {
+        let mut posted = 0;
+        while stopped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+            sqlx::query(
+                "INSERT INTO postings (id, tenant, subject, code, debit, credit, currency, amount, at)
+                 VALUES ($1, 1, $1, 18, $2::uuid, $3::uuid, 'GBP', 1, now())",
+            )
+            .bind(Uuid::now_v7())
+            .bind(&rounding)
+            .bind(&fees)
+            .execute(&mut database)
+            .await
+            .unwrap();
+            posted += 1;
+        }
+        posted
+    });
+    let found = tokio::time::timeout(SOON, breaks(&ground.fixture)).await.expect("the round ends");
+    drop(stop);
+    let posted = posting.await.unwrap();
+    assert!(posted > found.len() && !found.is_empty(), "{posted} posted, {} found", found.len());
+    assert!(found.iter().all(|(kind, _, _)| kind == "posting_without_subject"), "{found:?}");
+    ground.mend().await;
+    assert_eq!(breaks(&ground.fixture).await, BTreeSet::new());
 }
 
 async fn within_our_books(ground: &mut Ground) {

@@ -14,10 +14,12 @@ use settla_store::webhook::hand_over::{HandOver, HandedOver, Limits, NewDelivery
 use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places, Target};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
 /// Deliveries at the same time.
 const CONCURRENCY: usize = 256;
@@ -40,6 +42,9 @@ const IDLE: Duration = Duration::from_millis(250);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// From one question for the endpoints of what is taken over to the next, at least.
 const TAKE_OVER_EVERY: Duration = Duration::from_millis(20);
+/// A delivery that is taken over is begun within this of the batch's beginning, or left to be claimed: then there is time for
+/// it within its lease.
+const TAKE_OVER_WITHIN: Duration = Duration::from_millis(LEASE_MS as u64 / 4);
 /// From one record of attempts to the next, at least.
 const RECORD_EVERY: Duration = Duration::from_millis(50);
 /// How often secrets that sign no more are looked for, to be erased.
@@ -146,42 +151,42 @@ async fn claim(courier: &Courier, under_way: &Arc<UnderWay>, recorded: &Recorded
 async fn take_over(courier: Courier, mut handed: mpsc::Receiver<HandedOver>) {
     let mut taken = Vec::with_capacity(LIMITS.handed_over);
     let mut pace = Pace::new(TAKE_OVER_EVERY);
-    while let Some(first) = handed.recv().await {
-        taken.push(first);
+    loop {
+        if taken.is_empty() {
+            let Some(first) = handed.recv().await else { return };
+            taken.push(first);
+        }
         pace.turn().await;
         while taken.len() < LIMITS.handed_over
             && let Ok(next) = handed.try_recv()
         {
             taken.push(next);
         }
+        // One that came too late is claimed when its lease is over: it must not be sent by two at a time.
+        taken.retain(|taken| taken.begun.elapsed() < TAKE_OVER_WITHIN);
         let endpoints = taken.iter().map(|taken| (taken.delivery.tenant, taken.delivery.endpoint)).collect();
         match webhook::targets(&courier.node.store.worker, &endpoints).await {
-            Ok(targets) => {
-                for HandedOver { delivery, place } in taken.drain(..) {
-                    // Nothing goes to an endpoint that is not enabled any more; its deliveries fail where that is done,
-                    // and this one at the latest when its lease is over.
-                    let Some(target) = targets.get(&delivery.endpoint) else { continue };
-                    match due(delivery, target) {
-                        Some(due) => courier.send(due, place),
-                        None => tracing::warn!("a delivery was handed over too late; it is claimed after its lease"),
-                    }
-                }
+            Ok(targets) => taken.drain(..).for_each(|taken| begin(&courier, taken, &targets)),
+            Err(error) => {
+                tracing::warn!(%error, "deliveries cannot be begun; they wait");
+                tokio::time::sleep(IDLE).await;
             }
-            Err(error) => tracing::warn!(%error, "deliveries cannot be begun; they are claimed after their leases"),
         }
-        taken.clear();
     }
 }
 
-/// A delivery at its first attempt. Nothing if its lease may be over before it is: the commit took long.
-fn due(delivery: NewDelivery, target: &Target) -> Option<DueDelivery> {
+/// Begins the first attempt. Nothing goes to an endpoint that is not enabled any more: its deliveries fail where that is
+/// done, and this one at the latest when its lease is over.
+fn begin(courier: &Courier, HandedOver { delivery, place, .. }: HandedOver, targets: &HashMap<Uuid, Target>) {
+    let Some(target) = targets.get(&delivery.endpoint).cloned() else { return };
     let NewDelivery { id, tenant, endpoint, event_id, sequence, kind, data, at } = delivery;
-    if now().ms_since(at) > LEASE_MS / 4 {
-        return None;
+    match serde_json::to_value(data) {
+        Ok(data) => {
+            let event = DueEvent::Of { sequence, kind: kind.to_owned(), data, at };
+            courier.send(DueDelivery { id, tenant, endpoint, target, event_id, event, attempt: 1 }, place);
+        }
+        Err(error) => tracing::error!(%error, "an event cannot be written as JSON"),
     }
-    let data = serde_json::to_value(data).ok()?;
-    let event = DueEvent::Of { sequence, kind: kind.to_owned(), data, at };
-    Some(DueDelivery { id, tenant, endpoint, target: target.clone(), event_id, event, attempt: 1 })
 }
 
 /// Records attempts, many at once.

@@ -18,7 +18,7 @@ pub(super) async fn write(
         return Ok(());
     }
     let leases: Vec<Option<i64>> =
-        deliveries.iter().map(|delivery| writing.written.handed.delivery(writing.takers, delivery)).collect();
+        deliveries.iter().map(|d| writing.written.handed.delivery(writing.takers, d, writing.begun)).collect();
     writing.written.deliveries_to_claim = leases.iter().any(Option::is_none);
     sqlx::query(
         "INSERT INTO webhook_deliveries (id, tenant, endpoint, event_sequence, event_id, status, attempts, lease_until, next_at, created_at)

@@ -47,13 +47,7 @@ impl Handed {
     }
 
     /// Takes an effect over if there is room. Returns for how many milliseconds it is the worker's.
-    pub(super) fn effect(
-        &mut self,
-        takers: &Takers,
-        order: &EffectOrder,
-        asked_at: Moment,
-        at: Timestamp,
-    ) -> Option<i64> {
+    pub(super) fn effect(&mut self, takers: &Takers, order: &EffectOrder, begun: Moment, at: Timestamp) -> Option<i64> {
         let taker = takers.effects.get(&order.effect.kind())?;
         let place = taker.worker.clone().try_reserve_owned().ok()?;
         let claim = Claim {
@@ -65,17 +59,22 @@ impl Handed {
             attempt: 1,
             first_attempt_at: at,
             epoch: 1,
-            claimed_at: asked_at,
+            claimed_at: begun,
         };
         self.effects.push((place, claim));
         Some(taker.lease_ms)
     }
 
     /// Takes a delivery over if there is room. Returns for how many milliseconds it is the worker's.
-    pub(super) fn delivery(&mut self, takers: &Takers, delivery: &deliveries::NewDelivery) -> Option<i64> {
+    pub(super) fn delivery(
+        &mut self,
+        takers: &Takers,
+        delivery: &deliveries::NewDelivery,
+        begun: Moment,
+    ) -> Option<i64> {
         let taker = takers.deliveries.as_ref()?;
         let place = taker.place(delivery.tenant, delivery.endpoint)?;
-        self.deliveries.push((taker.clone(), deliveries::HandedOver { delivery: delivery.clone(), place }));
+        self.deliveries.push((taker.clone(), deliveries::HandedOver { delivery: delivery.clone(), begun, place }));
         Some(taker.lease_ms())
     }
 }

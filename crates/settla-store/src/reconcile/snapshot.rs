@@ -126,8 +126,8 @@ impl Snapshot {
         rows.iter().map(tenant).collect()
     }
 
-    /// Postings above each tenant's number, in order, at most `limit` a tenant. Of the platform's own only those from
-    /// before `platform_before`: they are written under no lock, so one may appear below another.
+    /// Postings above each tenant's number, in order, at most `limit` a tenant. Of the platform's own only those below
+    /// the first that is not from before `platform_before`: they are written under no lock, so one may appear below another.
     pub async fn postings(
         &mut self,
         heads: &[(TenantNo, i64)],
@@ -138,7 +138,9 @@ impl Snapshot {
         let rows = sqlx::query(
             "SELECT p.* FROM unnest($1::int[], $2::bigint[]) h (tenant, sequence) CROSS JOIN LATERAL
                  (SELECT * FROM postings p WHERE p.tenant = h.tenant AND p.sequence > h.sequence
-                  AND (p.tenant > 0 OR p.at < $4) ORDER BY p.sequence LIMIT $3) p ORDER BY p.tenant, p.sequence",
+                  AND (p.tenant > 0 OR p.sequence < coalesce((SELECT min(l.sequence) FROM postings l
+                      WHERE l.tenant = 0 AND l.sequence > h.sequence AND l.at >= $4), 9223372036854775807))
+                  ORDER BY p.sequence LIMIT $3) p ORDER BY p.tenant, p.sequence",
         )
         .bind(tenants)
         .bind(sequences)

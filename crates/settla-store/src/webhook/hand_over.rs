@@ -1,6 +1,7 @@
 //! New deliveries that the worker of this process takes over from the batch that makes them, while there is room for
 //! them: they are written as already under way, and begun when the batch is committed. What finds no room is claimed.
 
+use crate::outbox::Moment;
 use settla_domain::event::{Event, EventData};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
@@ -154,6 +155,8 @@ impl NewDelivery {
 pub struct HandedOver {
     /// The delivery.
     pub delivery: NewDelivery,
+    /// From before its lease began.
+    pub begun: Moment,
     /// Its place.
     pub place: Place,
 }

@@ -95,7 +95,7 @@ async fn what_workers_have_room_for_is_theirs_once_it_is_committed_and_the_rest_
     outbox::postpone(&store.worker, &back).await.unwrap();
     assert_eq!(orders(&store).await.iter().map(|c| c.attempt).collect::<Vec<_>>(), [2, 2]);
 
-    let HandedOver { delivery, place } = workers.deliveries.try_recv().unwrap();
+    let HandedOver { delivery, place, .. } = workers.deliveries.try_recv().unwrap();
     assert!(workers.deliveries.try_recv().is_err());
     let claimed = deliveries(&store).await;
     assert_eq!(claimed.len(), 2);

@@ -8,7 +8,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_store::Store;
 use settla_store::read::{BALANCE_AT, BY_INDEX, balance_at};
-use settla_store::reconcile::{self, BreakRow, Checkpoint, Listed, Update};
+use settla_store::reconcile::{self, BreakRow, Checkpoint, Listed, Snapshot, Update};
 use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
 
@@ -83,6 +83,38 @@ async fn a_break_is_one_row_from_first_sight_to_its_end_and_comes_back_as_anothe
     assert_eq!((counts(Listed::Open).await, counts(Listed::Resolved).await), (0, 1));
     complete(&store, &seen(Some(now()))).await;
     assert_eq!((counts(Listed::Open).await, counts(Listed::Resolved).await), (1, 1));
+}
+
+/// The platform's own are written under no lock: one with a lower number and a later stamp is not passed over for ever by
+/// reading one above it.
+#[tokio::test]
+async fn the_platforms_postings_are_read_up_to_the_first_that_is_too_new() {
+    let (database, store) = ground().await;
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let account = |kind| AccountId::platform(kind).to_uuid();
+    for ago_s in [90, 10, 80] {
+        sqlx::query(
+            "INSERT INTO settla.postings (id, tenant, subject, code, debit, credit, currency, amount, at)
+             SELECT id, 0, id, 2, $1, $2, 'GBP', 5, now() - $3 * interval '1 second' FROM (SELECT gen_random_uuid() AS id) made",
+        )
+        .bind(account(AccountKind::Bank))
+        .bind(account(AccountKind::Suspense))
+        .bind(ago_s)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    }
+    let mut look = Snapshot::begin(&store.auditor).await.unwrap();
+    let at = look.now().await.unwrap();
+    let mut read = async |before_ms: i64, head: i64| {
+        let page = look.postings(&[(TenantNo::PLATFORM, head)], 100, at.plus_ms(before_ms)).await.unwrap();
+        page.iter().map(|row| row.sequence).collect::<Vec<_>>()
+    };
+    let all = read(0, 0).await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(read(-60_000, 0).await, all[..1], "the third is above one that is too new");
+    assert_eq!(read(-60_000, all[0]).await, all[..0]);
+    assert_eq!(read(-5_000, all[0]).await, all[1..]);
 }
 
 const POSTINGS: i64 = 3_500;

@@ -79,7 +79,8 @@ impl Dialler {
             .connect_timeout(manner.connect_within)
             .redirect(redirect::Policy::none())
             .no_proxy()
-            .pool_max_idle_per_host(32)
+            // Endpoints of many tenants may be on one host.
+            .pool_max_idle_per_host(128)
             .https_only(manner.https_only)
             .dns_resolver(Arc::new(Checked { allows, lookup: manner.lookup }))
             .build()?;
