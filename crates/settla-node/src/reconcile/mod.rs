@@ -19,7 +19,7 @@ mod outside;
 mod round;
 mod state;
 
-use crate::{Node, Stop, wait};
+use crate::{Node, Stop, stopped, wait};
 use settla_store::StoreError;
 use settla_store::reconcile::{self as kept, Turn};
 use std::sync::Arc;
@@ -68,11 +68,19 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
     while wait(std::future::pending(), TICK_MAX.min(every), &mut stop).await {
         match kept::claim(&node.store.reconciler, LEASE).await {
             Ok(Some(turn)) => {
-                if let Err(error) = take(&node, &outside, turn).await {
-                    tracing::warn!(error, "a round of reconciliation did not come to its end");
-                    if let Err(error) = turn.give_up(&node.store.reconciler, every).await {
-                        tracing::warn!(%error, "the turn ends with its lease");
-                    }
+                // A round writes nothing before its end, so it can be left at any time, to another process at once.
+                let next = tokio::select! {
+                    biased;
+                    () = stopped(&mut stop) => Some(Duration::ZERO),
+                    outcome = take(&node, &outside, turn) => outcome.err().map(|error| {
+                        tracing::warn!(error, "a round of reconciliation did not come to its end");
+                        every
+                    }),
+                };
+                if let Some(next) = next
+                    && let Err(error) = turn.give_up(&node.store.reconciler, next).await
+                {
+                    tracing::warn!(%error, "the turn ends with its lease");
                 }
             }
             Ok(None) => {}
