@@ -19,9 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 const IDLE: Duration = Duration::from_millis(150);
 /// Effects of one kind that are worked on at once, those whose finding is being made durable among them.
 const IN_WORK_MAX: usize = 1_024;
-/// Orders that batches hand over and that wait for room: a block brings hundreds at once. More would eat their leases when
-/// a provider is slow.
-const HANDED_OVER_MAX: usize = 192;
+/// Orders that batches hand over and that wait for room. More would eat their leases when a provider is slow, and those of
+/// an on-ramp cannot be called off any more.
+const HANDED_OVER_MAX: usize = 64;
 /// Longest wait between enquiries.
 const ENQUIRY_MS_MAX: i64 = 30_000;
 

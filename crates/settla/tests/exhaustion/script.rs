@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(150);
 
 /// Payments that are called off in one round: more than the orders that a process deals with at a time, so that the
 /// on-ramp has not heard of some.
-const CALLED_OFF: usize = 70;
+const CALLED_OFF: usize = 140;
 
 /// Who does it.
 #[derive(Clone)]
