@@ -23,7 +23,8 @@ impl SettlementDesk {
                     settlement::confirmed(&self.node.store.worker, batch.batch, &tx.tx_hash).await?;
                     self.forget(batch.batch);
                     let confirmed = Settlement { tx_hash: Some(tx.tx_hash.clone()), ..batch.clone() };
-                    return self.tell(&confirmed).await;
+                    self.telling.begin(&self.node, &confirmed);
+                    return Ok(());
                 }
                 Confirmation::Reverted { .. } => return self.fail_if_final(batch, parse_hash(&tx.tx_hash)?).await,
                 Confirmation::Pending | Confirmation::NotFound => {}

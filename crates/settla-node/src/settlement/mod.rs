@@ -25,12 +25,15 @@ use settla_store::settlement::{self, Lane, Member, Settlement};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tell::Telling;
 use uuid::Uuid;
 
 /// Most batches of one status looked at in one round.
 const OPEN_MAX: i64 = 64;
 /// Between two looks at what waits and what is on its way.
-const ROUND: Duration = Duration::from_millis(250);
+const ROUND: Duration = Duration::from_millis(125);
+/// Without a new block, what is on its way is looked at again after this.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// When a batch is closed and how long it is left alone.
 #[derive(Debug, Clone)]
@@ -49,10 +52,10 @@ pub struct SettlementConfig {
 }
 
 impl Default for SettlementConfig {
-    /// Half a second, or a million; depths as on a chain that may reorganise.
+    /// A quarter of a second, or a million; depths as on a chain that may reorganise.
     fn default() -> Self {
         Self {
-            window: Duration::from_millis(500),
+            window: Duration::from_millis(250),
             amount: 1_000_000_000_000,
             rebroadcast_after: Duration::from_secs(3),
             bump_after: Duration::from_secs(20),
@@ -80,7 +83,7 @@ pub(crate) async fn run(node: Arc<Node>, source: Arc<dyn SignerSource>, mut stop
     };
     tracing::info!(wallet = %node.wallet, "this process settles on chain");
     let round = node.config.settlement.window.min(ROUND);
-    let mut desk = SettlementDesk { node, signer, sent: HashMap::new(), watched_at: None };
+    let mut desk = SettlementDesk::new(node, signer);
     while wait(std::future::pending(), round, &mut stop).await {
         if let Err(error) = desk.round().await {
             tracing::warn!(%error, "a round of settlement did not finish");
@@ -108,6 +111,9 @@ struct SettlementDesk {
     /// When a batch's last bytes were broadcast, and how high the chain was then.
     sent: HashMap<Uuid, Sent>,
     watched_at: Option<Instant>,
+    /// How high the chain was when what is on its way was last looked at, and when that was.
+    followed_at: Option<(u64, Instant)>,
+    telling: Telling,
 }
 
 #[derive(Clone, Copy)]
@@ -118,16 +124,23 @@ struct Sent {
 }
 
 impl SettlementDesk {
+    fn new(node: Arc<Node>, signer: AnySigner) -> Self {
+        let telling = Telling::default();
+        Self { node, signer, sent: HashMap::new(), watched_at: None, followed_at: None, telling }
+    }
+
     async fn round(&mut self) -> Result<(), RoundError> {
         // Trouble with new members must not keep batches waiting that are on their way.
         if let Err(error) = self.gather().await {
             tracing::warn!(%error, "no new batch can be made now");
         }
+        self.telling.reap();
         let open = settlement::open(&self.node.store.worker, OPEN_MAX).await?;
         // Only the first nonce can be what the others wait for.
         let first = open.iter().filter(|b| b.status == "signed").filter_map(|b| b.nonce).min();
         let mut on_their_way = open.iter().filter(|batch| batch.status == "signed").count() as u128;
         let mut held = false;
+        let follow = on_their_way > 0 && self.is_to_follow().await;
         for batch in &open {
             // One batch in trouble must not keep the others waiting.
             let moved = match batch.status.as_str() {
@@ -136,8 +149,11 @@ impl SettlementDesk {
                     held = !signed;
                     on_their_way += u128::from(signed);
                 }),
-                "signed" => self.follow(batch, batch.nonce == first).await,
-                "confirmed" => self.tell(batch).await,
+                "signed" if follow => self.follow(batch, batch.nonce == first).await,
+                "confirmed" => {
+                    self.telling.begin(&self.node, batch);
+                    Ok(())
+                }
                 _ => Ok(()),
             };
             if let Err(error) = moved {
@@ -146,6 +162,17 @@ impl SettlementDesk {
         }
         metrics::gauge!(crate::counters::SETTLEMENT_HELD).set(if held { 1.0 } else { 0.0 });
         self.watch_finished().await
+    }
+
+    /// Whether what is on its way is to be looked at: the chain has grown since, or some time has passed.
+    async fn is_to_follow(&mut self) -> bool {
+        let height = self.node.chain.rpc.block_number().await.ok();
+        let again = FOLLOW_AGAIN.min(self.node.config.settlement.rebroadcast_after);
+        if self.followed_at.is_some_and(|(seen, at)| height.is_none_or(|height| height == seen) && at.elapsed() < again) {
+            return false;
+        }
+        self.followed_at = height.map(|height| (height, Instant::now()));
+        true
     }
 }
 

@@ -166,7 +166,7 @@ impl Ground {
             facts: Arc::new(RouteFacts::new(store.clone())),
             config: NodeConfig { settlement, ..NodeConfig::default() },
         });
-        let desk = SettlementDesk { node, signer: Arc::new(signer), sent: HashMap::new(), watched_at: None };
+        let desk = SettlementDesk::new(node, Arc::new(signer));
         let _folder = folder;
         let ground =
             Self { desk, store, rpc, token, issuer, wallet, off_ramp, other, tenant, runner, anvil, database, _folder };
@@ -214,10 +214,11 @@ impl Ground {
         made
     }
 
-    /// One round, as every quarter of a second; looks at finished batches as well.
+    /// One round, as every now and then, with all that it sets going; looks at finished batches as well.
     pub async fn round(&mut self) {
         self.desk.watched_at = None;
         self.desk.round().await.unwrap();
+        self.desk.telling.finish().await;
     }
 
     /// Rounds with a block after each, so that what can move does.
