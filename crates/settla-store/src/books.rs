@@ -1,6 +1,7 @@
 //! Our own books, added up: what the checks compare with each other and with the books of the outside.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{currency, money, tenant};
 use settla_domain::account::AccountId;
 use settla_domain::effect::EffectKind;
@@ -8,7 +9,6 @@ use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Transfer;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 /// Debits and credits of one account in one currency, minor units.
@@ -25,7 +25,7 @@ pub struct AccountSums {
 }
 
 /// Adds up every posting, by account.
-pub async fn account_sums(auditor: &PgPool) -> Result<Vec<AccountSums>, StoreError> {
+pub async fn account_sums(auditor: &BoundedPool) -> Result<Vec<AccountSums>, StoreError> {
     let rows = sqlx::query(
         "SELECT account, currency, sum(debit)::text AS debits, sum(credit)::text AS credits FROM (
              SELECT debit AS account, currency, amount AS debit, 0 AS credit FROM postings
@@ -50,7 +50,7 @@ pub async fn account_sums(auditor: &PgPool) -> Result<Vec<AccountSums>, StoreErr
 }
 
 /// All positions: available, held, in transit.
-pub async fn positions(auditor: &PgPool) -> Result<Vec<(TenantNo, Currency, [i128; 3], i128)>, StoreError> {
+pub async fn positions(auditor: &BoundedPool) -> Result<Vec<(TenantNo, Currency, [i128; 3], i128)>, StoreError> {
     let rows = sqlx::query("SELECT * FROM positions ORDER BY tenant, currency").fetch_all(auditor).await?;
     rows.iter()
         .map(|r| {
@@ -61,7 +61,7 @@ pub async fn positions(auditor: &PgPool) -> Result<Vec<(TenantNo, Currency, [i12
 }
 
 /// How many transfers are in each state.
-pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+pub async fn states(auditor: &BoundedPool) -> Result<Vec<(String, i64)>, StoreError> {
     let rows = sqlx::query("SELECT state, count(*) AS n FROM transfers GROUP BY state ORDER BY state")
         .fetch_all(auditor)
         .await?;
@@ -70,7 +70,7 @@ pub async fn states(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> 
 
 /// Debits of transfers that have not ended: what the pending use of limits must equal, and what, with pending
 /// withdrawals, explains holds and transits.
-pub async fn live_debits(auditor: &PgPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
+pub async fn live_debits(auditor: &BoundedPool) -> Result<Vec<(TenantNo, Money)>, StoreError> {
     let rows = sqlx::query(
         "SELECT tenant, debit_currency AS currency, sum(debit_amount)::bigint AS amount FROM transfers
          WHERE live GROUP BY tenant, debit_currency",
@@ -132,13 +132,13 @@ impl TransferLine {
 }
 
 /// Every transfer, oldest first. For checks of a bounded system, not for a live one of any size.
-pub async fn transfer_lines(auditor: &PgPool) -> Result<Vec<TransferLine>, StoreError> {
+pub async fn transfer_lines(auditor: &BoundedPool) -> Result<Vec<TransferLine>, StoreError> {
     let rows = sqlx::query("SELECT * FROM transfers ORDER BY id").fetch_all(auditor).await?;
     rows.iter().map(|r| Ok(TransferLine::of(&crate::batch::transfer(r)?))).collect()
 }
 
 /// Rows of the whole schema by table, exact.
-pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+pub async fn row_counts(auditor: &BoundedPool) -> Result<Vec<(String, i64)>, StoreError> {
     const TABLES: [&str; 15] = [
         "quotes",
         "transfers",
@@ -165,7 +165,7 @@ pub async fn row_counts(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreErr
 }
 
 /// Transfers that have not ended, by state: how many, and for how many seconds the oldest has been in it.
-pub async fn open_transfers(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+pub async fn open_transfers(auditor: &BoundedPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT state, count(*) AS n, extract(epoch FROM now() - min(updated_at))::float8 AS oldest_s FROM transfers
          WHERE live GROUP BY state",
@@ -176,7 +176,7 @@ pub async fn open_transfers(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>,
 }
 
 /// How many withdrawals there are that have not ended, by state, and the age in seconds of the oldest.
-pub async fn open_withdrawals(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+pub async fn open_withdrawals(auditor: &BoundedPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT state, count(*) AS n, extract(epoch FROM now() - min(updated_at))::float8 AS oldest_s FROM withdrawals
          WHERE state IN ('PENDING', 'UNDER_REVIEW') GROUP BY state",

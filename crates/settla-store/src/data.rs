@@ -3,10 +3,11 @@
 //! What is swept, and how old it has to be, is a policy of the table's: to the workers' role nothing else is there.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::operator::audit;
 use settla_domain::tenant::TenantNo;
 use sqlx::Row;
-use sqlx::postgres::{PgExecutor, PgPool};
+use sqlx::postgres::PgExecutor;
 use uuid::Uuid;
 
 /// Tables in monthly partitions.
@@ -26,7 +27,7 @@ pub async fn make_partitions(worker: impl PgExecutor<'_>) -> Result<(), StoreErr
 }
 
 /// For how many months after this one each table has partitions.
-pub async fn ahead(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+pub async fn ahead(auditor: &BoundedPool) -> Result<Vec<(String, i64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT p.relname::text AS name, count(c.oid) AS ahead FROM pg_class p
          LEFT JOIN pg_inherits i ON i.inhparent = p.oid
@@ -40,7 +41,7 @@ pub async fn ahead(auditor: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
 }
 
 /// Rows that have come by a clock for whose month there is no partition, by table; no more than 1,000 are counted.
-pub async fn strays(auditor: &PgPool) -> Result<Vec<(&'static str, i64)>, StoreError> {
+pub async fn strays(auditor: &BoundedPool) -> Result<Vec<(&'static str, i64)>, StoreError> {
     let mut strays = Vec::with_capacity(PARTITIONED.len());
     for table in PARTITIONED {
         let count = format!("SELECT count(*) AS n FROM (SELECT FROM {table}_rest WHERE has_time(id) LIMIT $1) s");
@@ -66,7 +67,7 @@ pub struct Partition {
 }
 
 /// All partitions, by table and month.
-pub async fn partitions(auditor: &PgPool) -> Result<Vec<Partition>, StoreError> {
+pub async fn partitions(auditor: &BoundedPool) -> Result<Vec<Partition>, StoreError> {
     let rows = sqlx::query(
         "SELECT p.relname::text AS name, replace(substr(c.relname, length(p.relname) + 2), '_', '-') AS month,
              nullif(c.reltuples, -1)::bigint AS rows, pg_total_relation_size(c.oid) AS bytes, months_kept(p.relname::text) AS months_kept
@@ -91,7 +92,7 @@ pub async fn partitions(auditor: &PgPool) -> Result<Vec<Partition>, StoreError> 
 /// Takes a month (its first day) out of a table, with an entry in the audit log. Says why not, if it is still needed.
 /// [`StoreError::Retry`] if the table was too busy to be locked for a moment.
 pub async fn detach(
-    operator: &PgPool,
+    operator: &BoundedPool,
     table: &str,
     month: time::Date,
     by: &str,
@@ -169,7 +170,7 @@ impl Swept {
 /// Deletes up to `limit` of the oldest rows that need not be kept any more. Returns how many.
 ///
 /// **Costs** a walk along an index of so many rows, whatever else is in the table.
-pub async fn sweep(worker: &PgPool, what: Swept, limit: i64) -> Result<u64, StoreError> {
+pub async fn sweep(worker: &BoundedPool, what: Swept, limit: i64) -> Result<u64, StoreError> {
     Ok(sqlx::query(what.statement()).bind(limit).execute(worker).await?.rows_affected())
 }
 

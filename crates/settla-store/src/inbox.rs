@@ -1,8 +1,8 @@
 //! What providers send us, kept before it is acknowledged and applied at leisure. An event id is kept once.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use sqlx::types::Json;
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ impl InboxEvent {
 
 /// Keeps events; repeats are passed over. Those that come with `true` are leased at once to whoever keeps them. Returns
 /// which were new.
-pub async fn keep(worker: &PgPool, events: &[(&InboxEvent, bool)]) -> Result<HashSet<EventName>, StoreError> {
+pub async fn keep(worker: &BoundedPool, events: &[(&InboxEvent, bool)]) -> Result<HashSet<EventName>, StoreError> {
     let rows = sqlx::query(
         "INSERT INTO provider_events (provider, event_id, body, attempts, next_at)
          SELECT k.provider, k.event_id, k.body, k.leased::int, now() + k.leased::int * $5 * interval '1 millisecond'
@@ -52,7 +52,7 @@ pub async fn keep(worker: &PgPool, events: &[(&InboxEvent, bool)]) -> Result<Has
 }
 
 /// Claims up to `limit` events that are due, for [`LEASE_MS`].
-pub async fn claim(worker: &PgPool, limit: i64) -> Result<Vec<InboxEvent>, StoreError> {
+pub async fn claim(worker: &BoundedPool, limit: i64) -> Result<Vec<InboxEvent>, StoreError> {
     let rows = sqlx::query(
         "UPDATE provider_events p SET attempts = p.attempts + 1, next_at = now() + $2 * interval '1 millisecond'
          FROM (SELECT provider, event_id FROM provider_events WHERE NOT processed AND next_at <= now()
@@ -77,7 +77,7 @@ pub async fn claim(worker: &PgPool, limit: i64) -> Result<Vec<InboxEvent>, Store
 }
 
 /// Marks events as dealt with.
-pub async fn processed(worker: &PgPool, events: &[EventName]) -> Result<(), StoreError> {
+pub async fn processed(worker: &BoundedPool, events: &[EventName]) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE provider_events p SET processed = true
          FROM unnest($1::text[], $2::text[]) k (provider, event_id) WHERE p.provider = k.provider AND p.event_id = k.event_id",
@@ -90,7 +90,7 @@ pub async fn processed(worker: &PgPool, events: &[EventName]) -> Result<(), Stor
 }
 
 /// Has an event looked at again after `delay_ms`.
-pub async fn postpone(worker: &PgPool, event: &InboxEvent, delay_ms: i64) -> Result<(), StoreError> {
+pub async fn postpone(worker: &BoundedPool, event: &InboxEvent, delay_ms: i64) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE provider_events SET next_at = now() + $3 * interval '1 millisecond' WHERE provider = $1 AND event_id = $2",
     )
@@ -103,13 +103,13 @@ pub async fn postpone(worker: &PgPool, event: &InboxEvent, delay_ms: i64) -> Res
 }
 
 /// A checkpoint's value.
-pub async fn checkpoint(worker: &PgPool, name: &str) -> Result<Option<String>, StoreError> {
+pub async fn checkpoint(worker: &BoundedPool, name: &str) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT value FROM checkpoints WHERE name = $1").bind(name).fetch_optional(worker).await?;
     Ok(row.map(|r| r.try_get("value")).transpose()?)
 }
 
 /// Moves a checkpoint. Only after what lies before it has been applied.
-pub async fn set_checkpoint(worker: &PgPool, name: &str, value: &str) -> Result<(), StoreError> {
+pub async fn set_checkpoint(worker: &BoundedPool, name: &str, value: &str) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO checkpoints (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
     )
@@ -122,7 +122,7 @@ pub async fn set_checkpoint(worker: &PgPool, name: &str, value: &str) -> Result<
 
 /// The tenant that a top-up's reference belongs to.
 pub async fn topup_owner(
-    worker: &PgPool,
+    worker: &BoundedPool,
     reference: &str,
 ) -> Result<Option<settla_domain::tenant::TenantNo>, StoreError> {
     let row = sqlx::query("SELECT find_topup_owner($1) AS tenant").bind(reference).fetch_one(worker).await?;

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod books;
+mod bounded;
 pub mod data;
 mod error;
 pub mod inbox;
@@ -24,5 +25,6 @@ pub mod tenant_tx;
 pub mod together;
 pub mod webhook;
 
+pub use bounded::BoundedPool;
 pub use error::StoreError;
 pub use pool::{Store, StoreConfig};

@@ -1,6 +1,7 @@
 //! What operators do: tenants, fees, limits, API keys. Each with its audit entry, in one transaction.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, tenant_i32};
 use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
@@ -8,7 +9,7 @@ use settla_domain::limit::Limits;
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -75,7 +76,7 @@ pub struct TenantRow {
 
 /// Sets a tenant up, active. `wrap` is given the new number and returns the tenant's wrapped DEK.
 pub async fn create_tenant(
-    operator: &PgPool,
+    operator: &BoundedPool,
     new: &NewTenant<'_>,
     wrap: impl FnOnce(TenantNo) -> Vec<u8>,
 ) -> Result<TenantNo, StoreError> {
@@ -139,7 +140,7 @@ async fn terms(
 
 /// Writes down what an operator does beside the tables of operators.
 pub async fn note(
-    operator: &PgPool,
+    operator: &BoundedPool,
     tenant: TenantNo,
     actor: &str,
     action: &str,
@@ -171,7 +172,7 @@ pub(crate) async fn audit(
 /// Changes how many requests a minute a tenant may make: every class, so that `None` is the usual limit again.
 /// Counts within a second, everywhere.
 pub async fn set_rate_limits(
-    operator: &PgPool,
+    operator: &BoundedPool,
     tenant: TenantNo,
     limits: &RateOverrides,
     actor: &str,
@@ -195,12 +196,12 @@ pub async fn set_rate_limits(
 }
 
 /// The tenant of this short name.
-pub async fn find_tenant(operator: &PgPool, slug: &str) -> Result<Option<TenantRow>, StoreError> {
+pub async fn find_tenant(operator: &BoundedPool, slug: &str) -> Result<Option<TenantRow>, StoreError> {
     Ok(tenants(operator).await?.into_iter().find(|t| t.slug == slug))
 }
 
 /// All tenants.
-pub async fn tenants(operator: &PgPool) -> Result<Vec<TenantRow>, StoreError> {
+pub async fn tenants(operator: &BoundedPool) -> Result<Vec<TenantRow>, StoreError> {
     let rows = sqlx::query("SELECT * FROM tenants ORDER BY tenant").fetch_all(operator).await?;
     rows.iter()
         .map(|r| {
@@ -239,7 +240,7 @@ pub struct NewKey<'a> {
 }
 
 /// Stores a key.
-pub async fn create_key(operator: &PgPool, new: &NewKey<'_>) -> Result<(), StoreError> {
+pub async fn create_key(operator: &BoundedPool, new: &NewKey<'_>) -> Result<(), StoreError> {
     let mut tx = operator.begin().await?;
     sqlx::query("INSERT INTO api_keys (id, tenant, environment, hash, hash_version, hint, name, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(new.id.0)
@@ -257,7 +258,7 @@ pub async fn create_key(operator: &PgPool, new: &NewKey<'_>) -> Result<(), Store
 }
 
 /// Revokes a key, for good. Returns whether it was active.
-pub async fn revoke_key(operator: &PgPool, id: KeyId, actor: &str) -> Result<bool, StoreError> {
+pub async fn revoke_key(operator: &BoundedPool, id: KeyId, actor: &str) -> Result<bool, StoreError> {
     let mut tx = operator.begin().await?;
     let row =
         sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING tenant")
@@ -292,7 +293,7 @@ pub struct KeyRow {
 }
 
 /// All keys, or one tenant's.
-pub async fn keys(operator: &PgPool, slug: Option<&str>) -> Result<Vec<KeyRow>, StoreError> {
+pub async fn keys(operator: &BoundedPool, slug: Option<&str>) -> Result<Vec<KeyRow>, StoreError> {
     let rows = sqlx::query(
         "SELECT k.id, t.slug, k.environment, k.hint, k.name, k.scopes, k.created_at, k.revoked_at IS NOT NULL AS revoked
          FROM api_keys k JOIN tenants t ON t.tenant = k.tenant WHERE $1::text IS NULL OR t.slug = $1 ORDER BY k.id",
@@ -317,7 +318,7 @@ pub async fn keys(operator: &PgPool, slug: Option<&str>) -> Result<Vec<KeyRow>, 
 }
 
 /// Records a fact that all processes must agree on, or returns the differing one that is recorded already.
-pub async fn agree(operator: &PgPool, name: &str, value: &str) -> Result<Result<(), String>, StoreError> {
+pub async fn agree(operator: &BoundedPool, name: &str, value: &str) -> Result<Result<(), String>, StoreError> {
     sqlx::query("INSERT INTO shared_facts (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(name)
         .bind(value)

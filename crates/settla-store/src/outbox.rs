@@ -8,6 +8,7 @@
 //! that was made for a small table read all that is open in every month.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, json, maybe_at, tenant, tenant_i32};
 use crate::set_aside;
 use settla_domain::effect::{Effect, EffectKind};
@@ -15,7 +16,7 @@ use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
@@ -63,7 +64,12 @@ impl Moment {
 
 /// Claims up to `limit` due effects of a kind for `lease_ms`. Rows that others hold are passed over, so a
 /// slow provider blocks nobody else.
-pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64) -> Result<Vec<Claim>, StoreError> {
+pub async fn claim(
+    worker: &BoundedPool,
+    kind: EffectKind,
+    limit: i64,
+    lease_ms: i64,
+) -> Result<Vec<Claim>, StoreError> {
     let asked_at = Moment::now();
     let rows = sqlx::query(
         "UPDATE outbox o SET attempts = o.attempts + 1, epoch = o.epoch + 1, first_attempt_at = coalesce(o.first_attempt_at, now()),
@@ -79,7 +85,7 @@ pub async fn claim(worker: &PgPool, kind: EffectKind, limit: i64, lease_ms: i64)
     .fetch_all(worker)
     .await?;
     let (claims, unreadable) = readable(&rows, asked_at)?;
-    set_aside::unreadable(&mut *worker.acquire().await?, &unreadable).await?;
+    set_aside::unreadable(worker, &unreadable).await?;
     Ok(claims)
 }
 
@@ -96,7 +102,11 @@ pub(crate) fn readable(rows: &[PgRow], claimed_at: Moment) -> Result<(Vec<Claim>
 }
 
 /// On-ramp orders that nobody has touched since they were ordered, longer ago than `age`: tenant and transfer.
-pub async fn untouched_orders(worker: &PgPool, age: Duration, limit: i64) -> Result<Vec<(TenantNo, Uuid)>, StoreError> {
+pub async fn untouched_orders(
+    worker: &BoundedPool,
+    age: Duration,
+    limit: i64,
+) -> Result<Vec<(TenantNo, Uuid)>, StoreError> {
     let rows = sqlx::query(
         "SELECT tenant, subject FROM outbox WHERE kind = $1 AND status = 'ready' AND attempts = 0
              AND next_at < now() - $2 * interval '1 millisecond' ORDER BY next_at LIMIT $3",
@@ -125,7 +135,7 @@ fn claimed(row: &PgRow, claimed_at: Moment) -> Result<Claim, StoreError> {
 
 /// Gives claims back, to be looked at again after their delay in milliseconds. A claim that somebody else
 /// has taken since is left alone.
-pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), StoreError> {
+pub async fn postpone(worker: &BoundedPool, claims: &[(&Claim, i64)]) -> Result<(), StoreError> {
     if claims.is_empty() {
         return Ok(());
     }
@@ -144,7 +154,7 @@ pub async fn postpone(worker: &PgPool, claims: &[(&Claim, i64)]) -> Result<(), S
 }
 
 /// Whose an effect is, whatever it says.
-pub async fn owner(worker: &PgPool, effect: EffectId) -> Result<Option<TenantNo>, StoreError> {
+pub async fn owner(worker: &BoundedPool, effect: EffectId) -> Result<Option<TenantNo>, StoreError> {
     let row = sqlx::query("SELECT tenant FROM outbox WHERE id = $1").bind(effect.0).fetch_optional(worker).await?;
     row.as_ref().map(tenant).transpose()
 }
@@ -165,7 +175,7 @@ pub struct Place {
 }
 
 /// Where effects belong. Those that are not there are left out.
-pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, StoreError> {
+pub async fn find(worker: &BoundedPool, effects: &[EffectId]) -> Result<Vec<Place>, StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
     let rows = sqlx::query(
         "SELECT o.id, o.tenant, o.subject, o.payload, o.first_attempt_at FROM unnest($1::uuid[]) k (id) JOIN outbox o ON o.id = k.id",
@@ -187,7 +197,7 @@ pub async fn find(worker: &PgPool, effects: &[EffectId]) -> Result<Vec<Place>, S
 }
 
 /// Brings the next look at these effects forward to now, because their provider has news.
-pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreError> {
+pub async fn hasten(worker: &BoundedPool, effects: &[EffectId]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = effects.iter().map(|e| e.0).collect();
     sqlx::query(
         "UPDATE outbox o SET next_at = now() FROM unnest($1::uuid[]) k (id)
@@ -201,7 +211,7 @@ pub async fn hasten(worker: &PgPool, effects: &[EffectId]) -> Result<(), StoreEr
 
 /// How many open effects there are by kind, and the age in seconds of the oldest. **Costs** a walk along the indexes of
 /// what is open and of open batches; done and cancelled ones, however many, are not looked at.
-pub async fn backlog(worker: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+pub async fn backlog(worker: &BoundedPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT kind, count(*) AS open, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
          FROM (SELECT kind, created_at FROM outbox WHERE status IN ('ready', 'accepted')

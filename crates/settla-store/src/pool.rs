@@ -2,8 +2,9 @@
 //! `SET ROLE` cannot widen what a query sees. A connection that did not take it on is not used: a pooler in
 //! between that drops start-up options would otherwise leave us with all that the login user may do.
 
+use crate::bounded::{ANSWER_WITHIN, BoundedPool};
 use crate::{StoreError, data};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::str::FromStr;
 use std::time::Duration;
@@ -34,12 +35,14 @@ pub struct StoreConfig {
     pub app_connections: u32,
     /// Connections of the workers' role.
     pub worker_connections: u32,
+    /// A statement without an answer is given up after this.
+    pub answer_within: Duration,
 }
 
 impl StoreConfig {
     /// The usual numbers of connections.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), app_connections: 6, worker_connections: 4 }
+        Self { url: url.into(), app_connections: 6, worker_connections: 4, answer_within: ANSWER_WITHIN }
     }
 }
 
@@ -47,19 +50,19 @@ impl StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     /// The batch runner: sees the tenants of its batch.
-    pub runner: PgPool,
+    pub runner: BoundedPool,
     /// Everything on behalf of one tenant: sees that tenant.
-    pub app: PgPool,
+    pub app: BoundedPool,
     /// Workers: see all tenants, but only the tables of work.
-    pub worker: PgPool,
+    pub worker: BoundedPool,
     /// Personal data of those who are to be paid, of the tenants that it is opened to, and nothing else.
-    pub payer: PgPool,
+    pub payer: BoundedPool,
     /// Operators' commands: tenants, keys, fees, limits.
-    pub operator: PgPool,
+    pub operator: BoundedPool,
     /// Checks and reports: reads all but personal data and keys.
-    pub auditor: PgPool,
+    pub auditor: BoundedPool,
     /// Reconciliation's own notes: what it has found, and how far it has read.
-    pub reconciler: PgPool,
+    pub reconciler: BoundedPool,
 }
 
 impl Store {
@@ -79,13 +82,7 @@ impl Store {
         }
         worker.close().await?;
         let pool = |role: &'static str, connections: u32| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(10))
-                // A ping before each use would double the round trips of short transactions.
-                .test_before_acquire(false)
-                .after_connect(move |connection, _| Box::pin(has_role(connection, role)))
-                .connect_lazy_with(as_role(&options, role))
+            BoundedPool::new(as_role(&options, role), role, connections, config.answer_within)
         };
         Ok(Self {
             runner: pool(RUNNER, 4),
@@ -126,7 +123,7 @@ fn as_role(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
     if BY_KEY.contains(&role) { options.options(PLANS_BY_KEY) } else { options }
 }
 
-async fn has_role(connection: &mut PgConnection, role: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn has_role(connection: &mut PgConnection, role: &str) -> Result<(), sqlx::Error> {
     let row = sqlx::query("SELECT current_user::text AS role").persistent(false).fetch_one(connection).await?;
     if row.try_get::<&str, _>("role")? == role {
         return Ok(());

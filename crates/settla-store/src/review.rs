@@ -1,12 +1,13 @@
 //! Payments under review and what operators propose about them.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, json, money, tenant, tenant_i32};
 use settla_domain::money::Money;
 use settla_domain::review::Decision;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
@@ -36,7 +37,7 @@ pub struct Case {
 }
 
 /// Payments under review, oldest first: all, or one of them.
-pub async fn cases(auditor: &PgPool, subject: Option<Uuid>) -> Result<Vec<Case>, StoreError> {
+pub async fn cases(auditor: &BoundedPool, subject: Option<Uuid>) -> Result<Vec<Case>, StoreError> {
     let rows = sqlx::query(
         "SELECT c.*, n.slug FROM (
              SELECT tenant, id, false AS is_withdrawal, progress->>'failure' AS failure, progress->>'reviewed_from' AS reviewed_from,
@@ -86,7 +87,7 @@ pub struct Proposal {
 }
 
 /// Writes a proposal down, with its audit entry. Only one may be open for a payment.
-pub async fn propose(operator: &PgPool, new: &Proposal) -> Result<(), StoreError> {
+pub async fn propose(operator: &BoundedPool, new: &Proposal) -> Result<(), StoreError> {
     let mut tx = operator.begin().await?;
     sqlx::query(
         "INSERT INTO review_proposals (id, tenant, subject, decision, ticket, reason, proposed_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -106,7 +107,7 @@ pub async fn propose(operator: &PgPool, new: &Proposal) -> Result<(), StoreError
 }
 
 /// The open proposal for a payment.
-pub async fn open_proposal(operator: &PgPool, subject: Uuid) -> Result<Option<Proposal>, StoreError> {
+pub async fn open_proposal(operator: &BoundedPool, subject: Uuid) -> Result<Option<Proposal>, StoreError> {
     let row = sqlx::query("SELECT * FROM review_proposals WHERE subject = $1 AND status = 'open'")
         .bind(subject)
         .fetch_optional(operator)
@@ -145,7 +146,7 @@ pub struct Held {
 }
 
 /// Takes the open proposal for a payment in hand; waits while somebody else has it.
-pub async fn hold(operator: &PgPool, auditor: &PgPool, subject: Uuid) -> Result<Option<Held>, StoreError> {
+pub async fn hold(operator: &BoundedPool, auditor: &BoundedPool, subject: Uuid) -> Result<Option<Held>, StoreError> {
     let mut tx = operator.begin().await?;
     let row = sqlx::query("SELECT * FROM review_proposals WHERE subject = $1 AND status = 'open' FOR UPDATE")
         .bind(subject)

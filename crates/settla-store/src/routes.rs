@@ -1,13 +1,13 @@
 //! What the router goes by: how providers did, and what operators have switched off.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::operator::audit;
 use crate::row::at;
 use settla_domain::effect::EffectKind;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use std::time::Duration;
 
 /// How a provider did at one step.
@@ -26,7 +26,7 @@ pub struct Measured {
 }
 
 /// Adds to the present minute. One statement, whatever the number of providers.
-pub async fn record(worker: &PgPool, measured: &[Measured]) -> Result<(), StoreError> {
+pub async fn record(worker: &BoundedPool, measured: &[Measured]) -> Result<(), StoreError> {
     if measured.is_empty() {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub async fn record(worker: &PgPool, measured: &[Measured]) -> Result<(), StoreE
 }
 
 /// Forgets minutes that are older than this.
-pub async fn forget(worker: &PgPool, age: Duration) -> Result<(), StoreError> {
+pub async fn forget(worker: &BoundedPool, age: Duration) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM provider_minutes WHERE minute < now() - $1 * interval '1 millisecond'")
         .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
         .execute(worker)
@@ -57,7 +57,7 @@ pub async fn forget(worker: &PgPool, age: Duration) -> Result<(), StoreError> {
 }
 
 /// Sums over the last `window`, by provider and step. It reads a row a provider, step and minute.
-pub async fn measured(app: &PgPool, window: Duration) -> Result<Vec<Measured>, StoreError> {
+pub async fn measured(app: &BoundedPool, window: Duration) -> Result<Vec<Measured>, StoreError> {
     let rows = sqlx::query(
         "SELECT provider, step, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed, sum(milliseconds)::bigint AS milliseconds
          FROM provider_minutes WHERE minute >= now() - $1 * interval '1 millisecond' GROUP BY provider, step",
@@ -113,7 +113,7 @@ pub struct SwitchedOff {
 }
 
 /// Everything that is switched off, oldest first.
-pub async fn switched_off(pool: &PgPool) -> Result<Vec<SwitchedOff>, StoreError> {
+pub async fn switched_off(pool: &BoundedPool) -> Result<Vec<SwitchedOff>, StoreError> {
     let rows = sqlx::query("SELECT * FROM switched_off ORDER BY at, kind, name").fetch_all(pool).await?;
     rows.iter()
         .map(|row| {
@@ -136,7 +136,7 @@ pub async fn switched_off(pool: &PgPool) -> Result<Vec<SwitchedOff>, StoreError>
 
 /// Switches something off, with an entry in the audit log. Once more replaces the reason.
 pub async fn switch_off(
-    operator: &PgPool,
+    operator: &BoundedPool,
     kind: SwitchKind,
     name: &str,
     reason: &str,
@@ -158,7 +158,7 @@ pub async fn switch_off(
 }
 
 /// Switches something on again, with an entry in the audit log. Returns whether it was off.
-pub async fn switch_on(operator: &PgPool, kind: SwitchKind, name: &str, by: &str) -> Result<bool, StoreError> {
+pub async fn switch_on(operator: &BoundedPool, kind: SwitchKind, name: &str, by: &str) -> Result<bool, StoreError> {
     let mut tx = operator.begin().await?;
     let done = sqlx::query("DELETE FROM switched_off WHERE kind = $1 AND name = $2")
         .bind(kind.name())

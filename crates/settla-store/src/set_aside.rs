@@ -1,13 +1,14 @@
 //! Effects that failed again and again: set aside with a reason, listed, and put back by people.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::outbox::Claim;
 use crate::row::{at, tenant, tenant_i32};
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgExecutor;
 use uuid::Uuid;
 
 /// After so many failures an effect is set aside.
@@ -19,7 +20,7 @@ const UNREADABLE: &str = "unreadable";
 
 /// Dealing with a claim failed in a way that is nobody's answer: a defect, or a row that does not fit. It comes back
 /// later each time, and at last not by itself. Returns whether it was set aside.
-pub async fn failed(worker: &PgPool, claim: &Claim, reason: &str) -> Result<bool, StoreError> {
+pub async fn failed(worker: &BoundedPool, claim: &Claim, reason: &str) -> Result<bool, StoreError> {
     let row = sqlx::query(
         "UPDATE outbox SET failures = failures + 1, lease_until = NULL,
              set_aside = CASE WHEN failures + 1 >= $4 THEN $3 END,
@@ -36,7 +37,7 @@ pub async fn failed(worker: &PgPool, claim: &Claim, reason: &str) -> Result<bool
 }
 
 /// Rows that cannot be read are set aside at once: whoever claims with them must not stumble over them each time.
-pub(crate) async fn unreadable(worker: &mut PgConnection, effects: &[Uuid]) -> Result<(), StoreError> {
+pub(crate) async fn unreadable(worker: impl PgExecutor<'_>, effects: &[Uuid]) -> Result<(), StoreError> {
     if effects.is_empty() {
         return Ok(());
     }
@@ -71,7 +72,7 @@ pub struct SetAside {
 }
 
 /// What is set aside, oldest first; not what has been settled since by what the provider said of itself.
-pub async fn list(worker: &PgPool) -> Result<Vec<SetAside>, StoreError> {
+pub async fn list(worker: &BoundedPool) -> Result<Vec<SetAside>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, tenant, subject, kind, set_aside, attempts, created_at FROM outbox
          WHERE set_aside IS NOT NULL AND status NOT IN ('done', 'cancelled') ORDER BY created_at LIMIT $1",
@@ -95,7 +96,7 @@ pub async fn list(worker: &PgPool) -> Result<Vec<SetAside>, StoreError> {
 }
 
 /// How much is set aside, by kind.
-pub async fn count(worker: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+pub async fn count(worker: &BoundedPool) -> Result<Vec<(String, i64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT kind, count(*) AS n FROM outbox
          WHERE set_aside IS NOT NULL AND status NOT IN ('done', 'cancelled') GROUP BY kind",
@@ -106,7 +107,7 @@ pub async fn count(worker: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
 }
 
 /// Puts an effect back: due now, its failures forgotten. Returns whether it was set aside.
-pub async fn replay(worker: &PgPool, aside: &SetAside) -> Result<bool, StoreError> {
+pub async fn replay(worker: &BoundedPool, aside: &SetAside) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE outbox SET set_aside = NULL, failures = 0, next_at = now() WHERE id = $1 AND tenant = $2 AND set_aside IS NOT NULL",
     )
@@ -129,7 +130,7 @@ pub struct StatementLine {
 }
 
 /// Sets a line aside; once more the same is nothing new.
-pub async fn set_line_aside(worker: &PgPool, bank: &str, sequence: u64) -> Result<(), StoreError> {
+pub async fn set_line_aside(worker: &BoundedPool, bank: &str, sequence: u64) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO statement_lines_set_aside (bank, sequence) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(bank)
         .bind(number(sequence)?)
@@ -139,7 +140,7 @@ pub async fn set_line_aside(worker: &PgPool, bank: &str, sequence: u64) -> Resul
 }
 
 /// Lines that are set aside, oldest first.
-pub async fn lines(worker: &PgPool, bank: &str) -> Result<Vec<StatementLine>, StoreError> {
+pub async fn lines(worker: &BoundedPool, bank: &str) -> Result<Vec<StatementLine>, StoreError> {
     let rows = sqlx::query(
         "SELECT * FROM statement_lines_set_aside WHERE bank = $1 AND resolved_at IS NULL ORDER BY sequence LIMIT $2",
     )
@@ -171,7 +172,7 @@ pub enum LineMoved {
 }
 
 /// Moves a line on. Returns whether it was set aside.
-pub async fn move_line(worker: &PgPool, bank: &str, sequence: u64, moved: LineMoved) -> Result<bool, StoreError> {
+pub async fn move_line(worker: &BoundedPool, bank: &str, sequence: u64, moved: LineMoved) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE statement_lines_set_aside SET replay = $3, resolved_at = CASE WHEN $4 THEN now() END
          WHERE bank = $1 AND sequence = $2 AND resolved_at IS NULL",

@@ -3,10 +3,12 @@
 //! it asked. Statements keep a [`Pace`], so that a fast database is not asked for every one by itself.
 
 use crate::StoreError;
+use crate::bounded::ANSWER_WITHIN;
 use crate::pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Most questions of one statement.
 const TOGETHER_MAX: usize = 500;
@@ -67,7 +69,8 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
                 }
                 let (questions, callers): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
                 // A caller that has gone away needs no answer.
-                match ask(questions).await {
+                let answers = timeout(ANSWER_WITHIN, ask(questions)).await;
+                match answers.unwrap_or_else(|_| Err(StoreError::silent())) {
                     Ok(answers) => callers.into_iter().zip(answers).for_each(|(c, a)| drop(c.send(Ok(a)))),
                     Err(error) => {
                         let failed = Unanswered::Failed(Arc::new(error));
@@ -151,6 +154,16 @@ mod tests {
         let asking = join_all((0..2 * TOGETHER_MAX as u32).map(|n| together.ask(n)));
         let answers = tokio::time::timeout(Duration::from_secs(60), asking).await.expect("nobody waits an hour");
         assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_statement_without_an_answer_does_not_keep_the_next_ones() {
+        let together = Together::start(|numbers: Vec<u32>| async move {
+            if numbers.contains(&0) { std::future::pending().await } else { Ok(numbers) }
+        });
+        let came = together.ask(0).await;
+        assert!(matches!(came, Err(Unanswered::Failed(error)) if matches!(*error, StoreError::Unreachable(_))));
+        assert_eq!(together.ask(1).await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -72,7 +72,7 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
                 let next = tokio::select! {
                     biased;
                     () = stopped(&mut stop) => Some(Duration::ZERO),
-                    outcome = take(&node, &outside, turn) => outcome.err().map(|error| {
+                    outcome = within_lease(take(&node, &outside, turn)) => outcome.err().map(|error| {
                         tracing::warn!(error, "a round of reconciliation did not come to its end");
                         every
                     }),
@@ -87,6 +87,11 @@ pub(crate) async fn run(node: Arc<Node>, mut stop: Stop) {
             Err(error) => tracing::warn!(%error, "whose turn it is cannot be asked now"),
         }
     }
+}
+
+/// After its lease others may carry the round out, and a database that has fallen silent is not waited for any longer.
+async fn within_lease(round: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    timeout(LEASE, round).await.unwrap_or_else(|_| Err(format!("it did not end within {LEASE:?}")))
 }
 
 /// Carries one round out and writes down what it came to.

@@ -26,12 +26,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tell::Telling;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Most batches of one status looked at in one round.
 const OPEN_MAX: i64 = 64;
 /// Between two looks at what waits and what is on its way.
 const ROUND: Duration = Duration::from_millis(125);
+/// A round that takes longer is left, as a crash would leave it.
+const ROUND_MAX: Duration = Duration::from_secs(120);
 /// Without a new block, what is on its way is looked at again after this.
 const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
@@ -85,8 +88,10 @@ pub(crate) async fn run(node: Arc<Node>, source: Arc<dyn SignerSource>, mut stop
     let round = node.config.settlement.window.min(ROUND);
     let mut desk = SettlementDesk::new(node, signer);
     while wait(std::future::pending(), round, &mut stop).await {
-        if let Err(error) = desk.round().await {
-            tracing::warn!(%error, "a round of settlement did not finish");
+        match timeout(ROUND_MAX, desk.round()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a round of settlement did not finish"),
+            Err(_) => tracing::warn!("a round of settlement was left: something it waits for does not answer"),
         }
     }
 }
@@ -168,7 +173,8 @@ impl SettlementDesk {
     async fn is_to_follow(&mut self) -> bool {
         let height = self.node.chain.rpc.block_number().await.ok();
         let again = FOLLOW_AGAIN.min(self.node.config.settlement.rebroadcast_after);
-        if self.followed_at.is_some_and(|(seen, at)| height.is_none_or(|height| height == seen) && at.elapsed() < again) {
+        if self.followed_at.is_some_and(|(seen, at)| height.is_none_or(|height| height == seen) && at.elapsed() < again)
+        {
             return false;
         }
         self.followed_at = height.map(|height| (height, Instant::now()));

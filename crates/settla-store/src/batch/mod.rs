@@ -26,6 +26,7 @@ mod touched;
 mod write;
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::outbox::Moment;
 use crate::tenant_tx;
 use settla_domain::effect::EffectKind;
@@ -35,7 +36,6 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::world::World;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgPool;
 use sqlx::{Connection, Executor, Postgres, Row, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub struct BatchConnection(PoolConnection<Postgres>);
 
 impl BatchConnection {
     /// One that nobody else uses.
-    pub async fn acquire(runner: &PgPool) -> Result<Self, StoreError> {
+    pub async fn acquire(runner: &BoundedPool) -> Result<Self, StoreError> {
         Ok(Self(runner.acquire().await?))
     }
 

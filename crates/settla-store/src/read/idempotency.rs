@@ -2,13 +2,13 @@
 
 use crate::StoreError;
 use crate::batch::{Recorded, recorded};
+use crate::bounded::BoundedPool;
 use crate::row::tenant_i32;
 use crate::tenant_tx;
 use settla_domain::tenant::TenantNo;
-use sqlx::postgres::PgPool;
 
 /// What an idempotency key was used for.
-pub async fn first_answer(app: &PgPool, tenant: TenantNo, key: &str) -> Result<Option<Recorded>, StoreError> {
+pub async fn first_answer(app: &BoundedPool, tenant: TenantNo, key: &str) -> Result<Option<Recorded>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query("SELECT * FROM idempotency WHERE tenant = $1 AND key = $2")
         .bind(tenant_i32(tenant))

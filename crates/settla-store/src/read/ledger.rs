@@ -1,6 +1,7 @@
 //! Postings, and what they add up to at an instant.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, money, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::account::AccountId;
@@ -9,7 +10,6 @@ use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 /// A posting as stored.
@@ -35,7 +35,7 @@ pub struct PostingRow {
 
 /// The tenant's postings before a number, newest first.
 pub async fn postings(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     subject: Option<Uuid>,
     account: Option<(AccountId, &str)>,
@@ -98,7 +98,7 @@ const CLOCKS_APART_S: i32 = 10;
 /// instant: usually under 1,000 of them, and what was posted in the ten seconds after it. After the last
 /// checkpoint, what was posted since the last round of reconciliation besides; never more than 200,000.
 pub async fn balance_at(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     account: AccountId,
     currency: Currency,

@@ -1,6 +1,7 @@
 //! Settlement batches as a tenant sees them: those that its transfers are in, and of their members its own.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, money, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{BatchId, TransferId};
@@ -8,7 +9,7 @@ use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 /// A batch.
@@ -53,7 +54,7 @@ const SELECT: &str = "SELECT s.batch, s.status, s.closed_by, s.chain, s.provider
 
 /// Batches before `before`, newest first.
 pub async fn batches(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     before: Option<Uuid>,
     limit: i64,
@@ -74,7 +75,7 @@ pub async fn batches(
 
 /// One batch with the tenant's own members, if it has any.
 pub async fn settlement_batch(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     id: BatchId,
 ) -> Result<Option<(BatchRow, Vec<(TransferId, Money)>)>, StoreError> {

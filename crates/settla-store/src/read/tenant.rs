@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::batch::tenant_terms;
+use crate::bounded::BoundedPool;
 use crate::operator::RateOverrides;
 use crate::row::{maybe_at, tenant, tenant_i32};
 use crate::tenant_tx;
@@ -9,7 +10,6 @@ use settla_domain::id::{KeyId, TenantId};
 use settla_domain::tenant::{TenantNo, TenantTerms};
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use std::collections::{BTreeSet, HashMap};
 
 /// A key that exists, is not revoked and not expired.
@@ -29,7 +29,7 @@ pub struct KeyMatch {
 
 /// Looks keys up by their hashes, in one round trip however many there are. Those that are not good are left out.
 pub async fn find_api_keys(
-    app: &PgPool,
+    app: &BoundedPool,
     hashes: &[&[u8]],
     environment: &str,
 ) -> Result<HashMap<Vec<u8>, KeyMatch>, StoreError> {
@@ -49,7 +49,7 @@ pub async fn find_api_keys(
 }
 
 /// The number that every change to keys, or to what comes with them, moves up. It is read before what is to be remembered.
-pub async fn access_revision(app: &PgPool) -> Result<i64, StoreError> {
+pub async fn access_revision(app: &BoundedPool) -> Result<i64, StoreError> {
     let row = sqlx::query("SELECT revision FROM access_revision").fetch_one(app).await?;
     Ok(row.try_get("revision")?)
 }
@@ -70,7 +70,7 @@ pub struct TenantProfile {
 /// Tenants' profiles, in three round trips however many there are. `runner` is the role that sees several tenants at once:
 /// those that it is opened to.
 pub async fn profiles(
-    runner: &PgPool,
+    runner: &BoundedPool,
     tenants: &BTreeSet<TenantNo>,
 ) -> Result<HashMap<TenantNo, TenantProfile>, StoreError> {
     let mut tx = tenant_tx::begin_for(runner, tenants).await?;

@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::batch;
+use crate::bounded::BoundedPool;
 use crate::data::not_before;
 use crate::row::{at, tenant, tenant_i32};
 use crate::tenant_tx;
@@ -11,12 +12,11 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::transfer::{Transfer, TransferState};
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// One quote.
-pub async fn quote(app: &PgPool, tenant: TenantNo, id: QuoteId) -> Result<Option<Quote>, StoreError> {
+pub async fn quote(app: &BoundedPool, tenant: TenantNo, id: QuoteId) -> Result<Option<Quote>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query("SELECT * FROM quotes WHERE tenant = $1 AND id = $2")
         .bind(tenant_i32(tenant))
@@ -27,7 +27,7 @@ pub async fn quote(app: &PgPool, tenant: TenantNo, id: QuoteId) -> Result<Option
 }
 
 /// One transfer.
-pub async fn transfer(app: &PgPool, tenant: TenantNo, id: TransferId) -> Result<Option<Transfer>, StoreError> {
+pub async fn transfer(app: &BoundedPool, tenant: TenantNo, id: TransferId) -> Result<Option<Transfer>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query("SELECT * FROM transfers WHERE tenant = $1 AND id = $2")
         .bind(tenant_i32(tenant))
@@ -39,7 +39,7 @@ pub async fn transfer(app: &PgPool, tenant: TenantNo, id: TransferId) -> Result<
 
 /// Transfers before `before`, newest first.
 pub async fn transfers(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     state: Option<TransferState>,
     reference: Option<&str>,
@@ -78,7 +78,7 @@ pub struct EventRow {
 
 /// Events of a subject after a number, oldest first.
 pub async fn event_rows(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     subject: Uuid,
     after: i64,
@@ -111,7 +111,7 @@ pub async fn event_rows(
 /// Sealed personal data of transfers and withdrawals, in three round trips however many there are. Those that have none
 /// are left out.
 pub async fn personal_data(
-    payer: &PgPool,
+    payer: &BoundedPool,
     subjects: &[(TenantNo, Uuid)],
 ) -> Result<HashMap<(TenantNo, Uuid), batch::SealedParties>, StoreError> {
     let tenants = subjects.iter().map(|(tenant, _)| *tenant).collect();

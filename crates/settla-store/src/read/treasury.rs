@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::batch;
+use crate::bounded::BoundedPool;
 use crate::row::{currency, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::money::Currency;
@@ -9,11 +10,10 @@ use settla_domain::position::Position;
 use settla_domain::tenant::TenantNo;
 use settla_domain::topup::Topup;
 use settla_domain::withdrawal::Withdrawal;
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 /// All positions, by currency code.
-pub async fn positions(app: &PgPool, tenant: TenantNo) -> Result<Vec<(Currency, Position)>, StoreError> {
+pub async fn positions(app: &BoundedPool, tenant: TenantNo) -> Result<Vec<(Currency, Position)>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let rows = sqlx::query("SELECT * FROM positions WHERE tenant = $1 ORDER BY currency")
         .bind(tenant_i32(tenant))
@@ -24,7 +24,7 @@ pub async fn positions(app: &PgPool, tenant: TenantNo) -> Result<Vec<(Currency, 
 
 /// Top-ups before `before`, newest first.
 pub async fn topups(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     before: Option<Uuid>,
     limit: i64,
@@ -43,7 +43,7 @@ pub async fn topups(
 
 /// Withdrawals before `before`, newest first.
 pub async fn withdrawals(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     before: Option<Uuid>,
     limit: i64,

@@ -1,11 +1,12 @@
 //! Breaks: what does not agree, since when.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, tenant};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 
 /// Two books that do not agree about something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub enum Listed {
 }
 
 /// Breaks that count or counted.
-pub async fn list(auditor: &PgPool, listed: Listed) -> Result<Vec<BreakRow>, StoreError> {
+pub async fn list(auditor: &BoundedPool, listed: Listed) -> Result<Vec<BreakRow>, StoreError> {
     let statement = match listed {
         Listed::Open => {
             "SELECT * FROM reconciliation_breaks WHERE resolved_at IS NULL AND opened_at IS NOT NULL
@@ -86,7 +87,7 @@ pub async fn list(auditor: &PgPool, listed: Listed) -> Result<Vec<BreakRow>, Sto
 }
 
 /// Open breaks by kind: how many, and for how many seconds the oldest has been there.
-pub async fn open_by_kind(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
+pub async fn open_by_kind(auditor: &BoundedPool) -> Result<Vec<(String, i64, f64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT kind, count(*) AS n, extract(epoch FROM now() - min(first_seen))::float8 AS oldest_s
          FROM reconciliation_breaks WHERE resolved_at IS NULL AND opened_at IS NOT NULL GROUP BY kind",
@@ -97,7 +98,7 @@ pub async fn open_by_kind(auditor: &PgPool) -> Result<Vec<(String, i64, f64)>, S
 }
 
 /// When each book was last compared to its end, by its name.
-pub async fn compared(auditor: &PgPool) -> Result<Vec<(String, Timestamp)>, StoreError> {
+pub async fn compared(auditor: &BoundedPool) -> Result<Vec<(String, Timestamp)>, StoreError> {
     let rows = sqlx::query("SELECT name, value FROM reconciliation_cursors WHERE name LIKE 'compared/%'")
         .fetch_all(auditor)
         .await?;

@@ -2,11 +2,12 @@
 
 use super::breaks::{BreakRow, break_row};
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, json, tenant};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
 
 /// A tenant's postings added up, up to one of them.
@@ -96,7 +97,7 @@ pub(crate) fn checkpoint(r: &PgRow) -> Result<Checkpoint, StoreError> {
 pub const ITEMS_MAX: i64 = 200_000;
 
 /// Reads it: a row a tenant, and what is open.
-pub async fn load(auditor: &PgPool) -> Result<Kept, StoreError> {
+pub async fn load(auditor: &BoundedPool) -> Result<Kept, StoreError> {
     // From one instant, so that a round that ends meanwhile is seen whole or not at all.
     let mut tx = auditor.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     let folds = sqlx::query("SELECT * FROM ledger_folds").fetch_all(&mut *tx).await?;

@@ -6,6 +6,7 @@
 use super::keep::{Checkpoint, Fold, checkpoint, fold};
 use crate::StoreError;
 use crate::batch;
+use crate::bounded::BoundedPool;
 use crate::row::{at, currency, money, tenant, tenant_i32};
 use settla_domain::account::AccountId;
 use settla_domain::id::PostingId;
@@ -15,7 +16,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use settla_domain::transfer::Transfer;
 use settla_domain::withdrawal::Withdrawal;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -98,14 +99,14 @@ fn keys(subjects: &[(TenantNo, Uuid)]) -> (Vec<i32>, Vec<Uuid>) {
 
 impl Snapshot {
     /// Begins it.
-    pub async fn begin(auditor: &PgPool) -> Result<Self, StoreError> {
+    pub async fn begin(auditor: &BoundedPool) -> Result<Self, StoreError> {
         let tx = auditor.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         Ok(Self { tx })
     }
 
     /// For questions that need not be answered from the same instant, however long it takes to ask them all: nothing is kept
     /// from being cleared away meanwhile.
-    pub async fn begin_lookups(auditor: &PgPool) -> Result<Self, StoreError> {
+    pub async fn begin_lookups(auditor: &BoundedPool) -> Result<Self, StoreError> {
         Ok(Self { tx: auditor.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY").await? })
     }
 

@@ -6,10 +6,11 @@
 use super::breaks::BreakRow;
 use super::keep::{Checkpoint, Fold, Item};
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::tenant_i32;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -40,7 +41,7 @@ pub struct Update {
 }
 
 /// Takes the next turn if it is due and nobody has it. `lease` is how long nobody else may.
-pub async fn claim(reconciler: &PgPool, lease: Duration) -> Result<Option<Turn>, StoreError> {
+pub async fn claim(reconciler: &BoundedPool, lease: Duration) -> Result<Option<Turn>, StoreError> {
     let row = sqlx::query(
         "UPDATE reconciliation_rounds SET number = number + 1, next_at = now() + $1 WHERE next_at <= now() RETURNING number",
     )
@@ -53,7 +54,12 @@ pub async fn claim(reconciler: &PgPool, lease: Duration) -> Result<Option<Turn>,
 impl Turn {
     /// Writes down what the round came to and gives the turn back; the next one is due after `every`. Returns false, and
     /// writes nothing, if the lease has ended and another has taken a turn.
-    pub async fn complete(self, reconciler: &PgPool, update: &Update, every: Duration) -> Result<bool, StoreError> {
+    pub async fn complete(
+        self,
+        reconciler: &BoundedPool,
+        update: &Update,
+        every: Duration,
+    ) -> Result<bool, StoreError> {
         let mut tx = reconciler.begin().await?;
         let mine = sqlx::query(
             "UPDATE reconciliation_rounds SET next_at = now() + $2, completed_at = now() WHERE number = $1",
@@ -76,7 +82,7 @@ impl Turn {
     }
 
     /// Gives the turn back without having come to anything.
-    pub async fn give_up(self, reconciler: &PgPool, every: Duration) -> Result<(), StoreError> {
+    pub async fn give_up(self, reconciler: &BoundedPool, every: Duration) -> Result<(), StoreError> {
         sqlx::query("UPDATE reconciliation_rounds SET next_at = now() + $2 WHERE number = $1")
             .bind(self.number)
             .bind(every)

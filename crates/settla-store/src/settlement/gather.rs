@@ -2,6 +2,7 @@
 
 use super::{Lane, Member};
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::outbox::{Claim, Moment, readable};
 use crate::row::{json, minor_i64, tenant, tenant_i32};
 use crate::set_aside;
@@ -9,7 +10,6 @@ use settla_domain::effect::{Effect, EffectKind};
 use settla_domain::money::{Currency, Money};
 use settla_domain::tenant::TenantNo;
 use settla_domain::transfer::Settlement as Mode;
-use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Row, Transaction};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -70,7 +70,7 @@ pub struct AlonePlaces {
 
 impl AlonePlaces {
     /// Those that are taken now.
-    pub async fn taken(worker: &PgPool) -> Result<Self, StoreError> {
+    pub async fn taken(worker: &BoundedPool) -> Result<Self, StoreError> {
         let rows = sqlx::query(
             "SELECT m.tenant, count(*) AS n FROM settlements s JOIN settlement_members m ON m.batch = s.batch
              WHERE s.status NOT IN ('done', 'failed') AND s.closed_by = 'alone' GROUP BY m.tenant",
@@ -95,7 +95,7 @@ impl AlonePlaces {
 }
 
 /// Looks at what waits, without taking it: at most `limit` effects. What cannot be read is set aside.
-pub async fn waiting(worker: &PgPool, limit: i64, mut places: AlonePlaces) -> Result<Vec<Waiting>, StoreError> {
+pub async fn waiting(worker: &BoundedPool, limit: i64, mut places: AlonePlaces) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, tenant, payload, (extract(epoch FROM now() - next_at) * 1000)::bigint AS waited_ms FROM outbox
          WHERE kind = $1 AND status = 'ready' AND next_at <= now() ORDER BY next_at LIMIT $2",
@@ -120,7 +120,7 @@ pub async fn waiting(worker: &PgPool, limit: i64, mut places: AlonePlaces) -> Re
             _ => unreadable.push(row.try_get("id")?),
         }
     }
-    set_aside::unreadable(&mut *worker.acquire().await?, &unreadable).await?;
+    set_aside::unreadable(worker, &unreadable).await?;
     Ok(lanes)
 }
 
@@ -151,7 +151,7 @@ pub struct Gathering {
 
 /// Starts a gathering of at most `limit` effects of one lane. Only joining a batch counts as an attempt: a claim's
 /// `attempt` is the number of batches that it was in before.
-pub async fn gather(worker: &PgPool, lane: &Waiting, limit: i64) -> Result<Gathering, StoreError> {
+pub async fn gather(worker: &BoundedPool, lane: &Waiting, limit: i64) -> Result<Gathering, StoreError> {
     let mut tx = worker.begin().await?;
     let rows = sqlx::query(
         "SELECT id, tenant, subject, payload, status, attempts, coalesce(first_attempt_at, now()) AS first_attempt_at, epoch
@@ -167,7 +167,7 @@ pub async fn gather(worker: &PgPool, lane: &Waiting, limit: i64) -> Result<Gathe
     .fetch_all(&mut *tx)
     .await?;
     let (claims, unreadable) = readable(&rows, Moment::now())?;
-    set_aside::unreadable(&mut tx, &unreadable).await?;
+    set_aside::unreadable(&mut *tx, &unreadable).await?;
     Ok(Gathering { tx, claims })
 }
 

@@ -4,12 +4,13 @@
 mod gather;
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::tenant;
 use settla_domain::effect::EffectKind;
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 pub use gather::{ALONE_MAX, AlonePlaces, ClosedBy, Gathering, Waiting, gather, waiting};
@@ -86,7 +87,7 @@ pub struct SignedTransaction {
 
 /// Batches that are not finished, oldest first, at most `limit` of each status: those that wait for an off-ramp to hear
 /// of them are not in the way of those that are to be signed.
-pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
+pub async fn open(worker: &BoundedPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
     let rows = sqlx::query(
         "SELECT *, (extract(epoch FROM now() - created_at) * 1000)::bigint AS age_ms
          FROM (SELECT *, row_number() OVER (PARTITION BY status ORDER BY created_at) AS place FROM settlements
@@ -99,7 +100,7 @@ pub async fn open(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreE
 }
 
 /// Batches that are done and whose block may still be lost to a reorganisation, oldest first.
-pub async fn not_final(worker: &PgPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
+pub async fn not_final(worker: &BoundedPool, limit: i64) -> Result<Vec<Settlement>, StoreError> {
     let rows = sqlx::query(
         "SELECT *, (extract(epoch FROM now() - created_at) * 1000)::bigint AS age_ms
              FROM settlements WHERE status = 'done' AND NOT final ORDER BY updated_at LIMIT $1",
@@ -128,7 +129,7 @@ fn settlement(row: &PgRow) -> Result<Settlement, StoreError> {
 }
 
 /// A batch's members, in order of effect id.
-pub async fn members(worker: &PgPool, batch: Uuid) -> Result<Vec<Member>, StoreError> {
+pub async fn members(worker: &BoundedPool, batch: Uuid) -> Result<Vec<Member>, StoreError> {
     let rows = sqlx::query("SELECT * FROM settlement_members WHERE batch = $1 ORDER BY effect")
         .bind(batch)
         .fetch_all(worker)
@@ -164,7 +165,11 @@ pub struct NewTransaction<'a> {
 
 /// Stores a signed transaction. Before its first broadcast: when this fails, nothing may be sent. Once more the same is
 /// nothing new; one with another nonce than the batch has is refused.
-pub async fn signed(worker: &PgPool, batch: Uuid, new: &NewTransaction<'_>) -> Result<(), StoreError> {
+pub async fn signed(worker: &BoundedPool, batch: Uuid, new: &NewTransaction<'_>) -> Result<(), StoreError> {
+    worker.within(store_signed(worker, batch, new)).await
+}
+
+async fn store_signed(worker: &BoundedPool, batch: Uuid, new: &NewTransaction<'_>) -> Result<(), StoreError> {
     let mut tx = worker.begin().await?;
     let done = sqlx::query(
         "UPDATE settlements SET status = 'signed', nonce = $2, tx_hash = $3, updated_at = now()
@@ -193,7 +198,7 @@ pub async fn signed(worker: &PgPool, batch: Uuid, new: &NewTransaction<'_>) -> R
 }
 
 /// All signed transactions of a batch, the last one last.
-pub async fn transactions(worker: &PgPool, batch: Uuid) -> Result<Vec<SignedTransaction>, StoreError> {
+pub async fn transactions(worker: &BoundedPool, batch: Uuid) -> Result<Vec<SignedTransaction>, StoreError> {
     let rows = sqlx::query(
         "SELECT *, (extract(epoch FROM now() - signed_at) * 1000)::bigint AS age_ms FROM settlement_transactions
          WHERE batch = $1 ORDER BY max_fee_per_gas",
@@ -215,7 +220,7 @@ pub async fn transactions(worker: &PgPool, batch: Uuid) -> Result<Vec<SignedTran
 }
 
 /// A transaction of the batch is in a block at depth and has done what it says.
-pub async fn confirmed(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<(), StoreError> {
+pub async fn confirmed(worker: &BoundedPool, batch: Uuid, tx_hash: &str) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE settlements SET status = 'confirmed', tx_hash = $2, updated_at = now()
          WHERE batch = $1 AND status = 'signed'",
@@ -228,7 +233,7 @@ pub async fn confirmed(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<()
 }
 
 /// After a reorganisation another transaction of a finished batch is in a block.
-pub async fn found_again(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<(), StoreError> {
+pub async fn found_again(worker: &BoundedPool, batch: Uuid, tx_hash: &str) -> Result<(), StoreError> {
     sqlx::query("UPDATE settlements SET tx_hash = $2 WHERE batch = $1 AND status = 'done'")
         .bind(batch)
         .bind(tx_hash)
@@ -238,7 +243,7 @@ pub async fn found_again(worker: &PgPool, batch: Uuid, tx_hash: &str) -> Result<
 }
 
 /// Every member was told.
-pub async fn done(worker: &PgPool, batch: Uuid) -> Result<(), StoreError> {
+pub async fn done(worker: &BoundedPool, batch: Uuid) -> Result<(), StoreError> {
     sqlx::query("UPDATE settlements SET status = 'done', updated_at = now() WHERE batch = $1 AND status = 'confirmed'")
         .bind(batch)
         .execute(worker)
@@ -247,7 +252,7 @@ pub async fn done(worker: &PgPool, batch: Uuid) -> Result<(), StoreError> {
 }
 
 /// The block of a finished batch is so deep that nobody looks at it any more.
-pub async fn finalised(worker: &PgPool, batches: &[Uuid]) -> Result<(), StoreError> {
+pub async fn finalised(worker: &BoundedPool, batches: &[Uuid]) -> Result<(), StoreError> {
     sqlx::query("UPDATE settlements SET final = true WHERE batch = ANY ($1) AND status = 'done'")
         .bind(batches)
         .execute(worker)
@@ -257,7 +262,7 @@ pub async fn finalised(worker: &PgPool, batches: &[Uuid]) -> Result<(), StoreErr
 
 /// The batch's nonce was used up at depth without moving its tokens. Its members may join another one after
 /// `delay_ms`. Once: said again, it would free members of the batch that they have joined since.
-pub async fn failed(worker: &PgPool, batch: Uuid, failure: &str, delay_ms: i64) -> Result<(), StoreError> {
+pub async fn failed(worker: &BoundedPool, batch: Uuid, failure: &str, delay_ms: i64) -> Result<(), StoreError> {
     sqlx::query(
         "WITH f AS (UPDATE settlements SET status = 'failed', failure = $3, updated_at = now()
                     WHERE batch = $1 AND status IN ('closed', 'signed') RETURNING batch),

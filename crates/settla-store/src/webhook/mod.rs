@@ -3,11 +3,12 @@
 pub mod hand_over;
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, tenant, tenant_i32};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -77,7 +78,7 @@ pub struct Places {
 /// allows: neither a slow endpoint nor a tenant with many of them takes all places or, with all that waits
 /// for it, the view of what waits for others. What was meant for an endpoint that is no longer enabled fails
 /// here.
-pub async fn claim(worker: &PgPool, places: Places, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
+pub async fn claim(worker: &BoundedPool, places: Places, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
     let rows = sqlx::query(
         "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
              (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
@@ -139,7 +140,7 @@ fn target(row: &PgRow) -> Result<Target, StoreError> {
 
 /// How to reach endpoints, as they are now. Those that are not enabled are left out.
 pub async fn targets(
-    worker: &PgPool,
+    worker: &BoundedPool,
     endpoints: &BTreeSet<(TenantNo, Uuid)>,
 ) -> Result<HashMap<Uuid, Target>, StoreError> {
     let rows = sqlx::query(
@@ -194,10 +195,14 @@ pub enum Next {
 }
 
 /// Records attempts: two statements however many there are.
-pub async fn attempted(worker: &PgPool, attempts: &[Attempted]) -> Result<(), StoreError> {
+pub async fn attempted(worker: &BoundedPool, attempts: &[Attempted]) -> Result<(), StoreError> {
     if attempts.is_empty() {
         return Ok(());
     }
+    worker.within(record(worker, attempts)).await
+}
+
+async fn record(worker: &BoundedPool, attempts: &[Attempted]) -> Result<(), StoreError> {
     let status = |a: &Attempted| match a.next {
         Next::Delivered => "delivered",
         Next::RetryInMs(_) => "pending",
@@ -233,7 +238,7 @@ pub async fn attempted(worker: &PgPool, attempts: &[Attempted]) -> Result<(), St
 }
 
 /// Disables an endpoint that answered 410 Gone. Its other deliveries fail.
-pub async fn disable(worker: &PgPool, tenant: TenantNo, endpoint: Uuid) -> Result<(), StoreError> {
+pub async fn disable(worker: &BoundedPool, tenant: TenantNo, endpoint: Uuid) -> Result<(), StoreError> {
     sqlx::query(
         "WITH e AS (UPDATE webhook_endpoints SET status = 'disabled' WHERE tenant = $1 AND id = $2 AND status = 'enabled')
          UPDATE webhook_deliveries SET status = 'failed' WHERE endpoint = $2 AND status = 'pending'",
@@ -246,7 +251,7 @@ pub async fn disable(worker: &PgPool, tenant: TenantNo, endpoint: Uuid) -> Resul
 }
 
 /// Erases secrets that sign no more. Returns how many.
-pub async fn erase_old_secrets(worker: &PgPool) -> Result<u64, StoreError> {
+pub async fn erase_old_secrets(worker: &BoundedPool) -> Result<u64, StoreError> {
     let done = sqlx::query(
         "UPDATE webhook_endpoints SET old_secret_sealed = NULL, old_secret_until = NULL WHERE old_secret_until <= now()",
     )
@@ -257,7 +262,7 @@ pub async fn erase_old_secrets(worker: &PgPool) -> Result<u64, StoreError> {
 
 /// For how many seconds a delivery has been due at most whose tenant has none under way: nobody is at it. What waits
 /// behind slow endpoints of its own tenant does not count.
-pub async fn neglected_s(worker: &PgPool) -> Result<f64, StoreError> {
+pub async fn neglected_s(worker: &BoundedPool) -> Result<f64, StoreError> {
     let row = sqlx::query(
         "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
              (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)

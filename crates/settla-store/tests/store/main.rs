@@ -20,4 +20,5 @@ mod review;
 mod routes;
 mod set_aside;
 mod settlement;
+mod silence;
 mod webhook;

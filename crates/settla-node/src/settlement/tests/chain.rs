@@ -6,6 +6,8 @@ use serde_json::json;
 use settla_domain::transfer::{Settlement as Mode, TransferState};
 use settla_evm::TOKEN_TRANSFER_GAS_LIMIT;
 use settla_store::settlement;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A base fee that is above what was offered, and below the ceiling: 30 gwei.
@@ -210,4 +212,25 @@ async fn due(ground: &Ground) {
         }
     };
     tokio::time::timeout(Duration::from_secs(15), waiting).await.expect("the members are not due again");
+}
+
+#[tokio::test]
+async fn an_off_ramp_that_takes_its_time_keeps_no_other_batch_waiting() {
+    let mut ground = Ground::new(eager()).await;
+    let off_ramp = Arc::clone(&ground.off_ramp);
+    let busy = off_ramp.busy.write().await;
+    let mut transfers = Vec::new();
+    for behind in 0..3 {
+        transfers.extend(ground.settling_many(1).await);
+        ground.desk.round().await.unwrap();
+        ground.mine(2).await;
+        ground.desk.round().await.unwrap();
+        assert_eq!(ground.statuses().await, vec!["confirmed"; behind + 1]);
+    }
+    drop(busy);
+    ground.round().await;
+    assert_eq!(ground.statuses().await, ["done"; 3]);
+    let told = off_ramp.told.lock().unwrap().iter().map(|batch| batch.id).collect::<BTreeSet<_>>();
+    assert_eq!((told.len(), off_ramp.told.lock().unwrap().len()), (3, 3), "each once");
+    ground.settled_once(&transfers).await;
 }

@@ -30,6 +30,7 @@ use sqlx::{Connection, PgConnection, Row};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use uuid::Uuid;
 
 pub const CHAIN_ID: u64 = 43_113;
@@ -42,6 +43,8 @@ const TOKENS: u128 = 1_000_000_000_000;
 #[derive(Default)]
 pub struct Listener {
     pub told: Mutex<Vec<TokenBatch>>,
+    /// Whoever holds this for writing keeps it from answering.
+    pub busy: RwLock<()>,
 }
 
 #[async_trait]
@@ -61,6 +64,7 @@ impl OffRamp for Listener {
         Ok(Arc::new(Offer::default()))
     }
     async fn announce(&self, batch: &TokenBatch) -> Result<(), RailError> {
+        let _free = self.busy.read().await;
         self.told.lock().unwrap().push(batch.clone());
         Ok(())
     }

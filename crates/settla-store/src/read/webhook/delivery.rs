@@ -1,13 +1,14 @@
 //! Deliveries and their attempts.
 
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, json, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::event::TEST_EVENT_TYPE;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 /// A delivery with its attempts.
@@ -84,7 +85,7 @@ fn delivery_row(row: &PgRow) -> Result<DeliveryRow, StoreError> {
 }
 
 /// One delivery.
-pub async fn delivery(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option<DeliveryRow>, StoreError> {
+pub async fn delivery(app: &BoundedPool, tenant: TenantNo, id: Uuid) -> Result<Option<DeliveryRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query(&format!("{SELECT} AND d.id = $3"))
         .bind(tenant_i32(tenant))
@@ -97,7 +98,7 @@ pub async fn delivery(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option
 
 /// Deliveries before `before`, newest first.
 pub async fn deliveries(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     filter: DeliveryFilter<'_>,
     before: Option<Uuid>,

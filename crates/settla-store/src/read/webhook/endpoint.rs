@@ -3,13 +3,14 @@
 use super::{Asked, Changed, Tx, audit, claim_key};
 use crate::StoreError;
 use crate::batch::{Idempotency, Recorded};
+use crate::bounded::BoundedPool;
 use crate::row::{at, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::EndpointId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 /// An endpoint as stored, without its secret.
@@ -67,7 +68,7 @@ pub enum EndpointMade {
 
 /// Makes an endpoint with its idempotency row and audit entry, unless the key was used before.
 pub async fn create_endpoint(
-    app: &PgPool,
+    app: &BoundedPool,
     first: &Idempotency,
     new: &NewEndpoint<'_>,
 ) -> Result<EndpointMade, StoreError> {
@@ -104,7 +105,7 @@ pub async fn create_endpoint(
 }
 
 /// One endpoint, deleted ones included.
-pub async fn endpoint(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option<EndpointRow>, StoreError> {
+pub async fn endpoint(app: &BoundedPool, tenant: TenantNo, id: Uuid) -> Result<Option<EndpointRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query("SELECT * FROM webhook_endpoints WHERE tenant = $1 AND id = $2")
         .bind(tenant_i32(tenant))
@@ -116,7 +117,7 @@ pub async fn endpoint(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option
 
 /// Endpoints before `before`, newest first.
 pub async fn endpoints(
-    app: &PgPool,
+    app: &BoundedPool,
     tenant: TenantNo,
     before: Option<Uuid>,
     limit: i64,
@@ -144,7 +145,7 @@ pub struct EndpointChange<'a> {
 
 /// Changes an endpoint. What is pending for one that becomes disabled fails.
 pub async fn change_endpoint(
-    app: &PgPool,
+    app: &BoundedPool,
     asked: &Asked<'_>,
     id: Uuid,
     change: EndpointChange<'_>,
@@ -178,7 +179,7 @@ pub async fn change_endpoint(
 /// Gives an endpoint a new secret. The present one signs as well for `overlap_s` seconds, the one before it no more. Says
 /// when it was done.
 pub async fn rotate_secret(
-    app: &PgPool,
+    app: &BoundedPool,
     asked: &Asked<'_>,
     id: Uuid,
     secret_sealed: &[u8],
@@ -209,7 +210,7 @@ pub async fn rotate_secret(
 }
 
 /// Deletes an endpoint and its secrets; its pending deliveries fail.
-pub async fn delete_endpoint(app: &PgPool, asked: &Asked<'_>, id: Uuid) -> Result<Changed<()>, StoreError> {
+pub async fn delete_endpoint(app: &BoundedPool, asked: &Asked<'_>, id: Uuid) -> Result<Changed<()>, StoreError> {
     let (tenant, mut tx) = (asked.first.tenant, tenant_tx::begin(app, asked.first.tenant).await?);
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(Changed::Before(used));

@@ -5,17 +5,17 @@
 
 use super::{Asked, Changed, Tx, audit, claim_key};
 use crate::StoreError;
+use crate::bounded::BoundedPool;
 use crate::row::{at, tenant_i32};
 use crate::tenant_tx;
 use settla_domain::id::{DeliveryId, EndpointId};
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::Row;
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 /// Delivers the event of a delivery once more, as the delivery that the key's subject names.
-pub async fn redeliver(app: &PgPool, asked: &Asked<'_>, id: Uuid) -> Result<Changed<()>, StoreError> {
+pub async fn redeliver(app: &BoundedPool, asked: &Asked<'_>, id: Uuid) -> Result<Changed<()>, StoreError> {
     let (tenant, mut tx) = (asked.first.tenant, tenant_tx::begin(app, asked.first.tenant).await?);
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(Changed::Before(used));
@@ -108,7 +108,7 @@ pub struct RedeliveryRow {
 /// Makes deliveries of the events of a range that the endpoint wants now, whether it had been told of them or not:
 /// one that was disabled has missed them. Events that are pending for it are left alone.
 pub async fn redeliver_range(
-    app: &PgPool,
+    app: &BoundedPool,
     asked: &Asked<'_>,
     new: &NewRedelivery,
 ) -> Result<Changed<RedeliveryRow>, StoreError> {
@@ -165,7 +165,7 @@ pub async fn redeliver_range(
 }
 
 /// One range that was asked for.
-pub async fn redelivery(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Option<RedeliveryRow>, StoreError> {
+pub async fn redelivery(app: &BoundedPool, tenant: TenantNo, id: Uuid) -> Result<Option<RedeliveryRow>, StoreError> {
     let mut tx = tenant_tx::begin(app, tenant).await?;
     let row = sqlx::query("SELECT * FROM webhook_redeliveries WHERE tenant = $1 AND id = $2")
         .bind(tenant_i32(tenant))
@@ -186,7 +186,7 @@ pub async fn redelivery(app: &PgPool, tenant: TenantNo, id: Uuid) -> Result<Opti
 }
 
 /// Makes a test event for one endpoint, as the delivery that the key's subject names.
-pub async fn send_test(app: &PgPool, asked: &Asked<'_>, endpoint: Uuid) -> Result<Changed<()>, StoreError> {
+pub async fn send_test(app: &BoundedPool, asked: &Asked<'_>, endpoint: Uuid) -> Result<Changed<()>, StoreError> {
     let (tenant, mut tx) = (asked.first.tenant, tenant_tx::begin(app, asked.first.tenant).await?);
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(Changed::Before(used));
