@@ -19,6 +19,7 @@ mod sell_back;
 mod settlement;
 mod sightings;
 mod statement;
+mod taken;
 pub mod webhook;
 
 use measure::Measures;
@@ -42,6 +43,7 @@ use sightings::Sightings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use taken::Taken;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -72,6 +74,7 @@ pub struct Node {
     pub config: NodeConfig,
     payees: Payees,
     measures: Measures,
+    taken: Taken,
     started_at: Timestamp,
     sightings: Sightings,
     statement_bell: Notify,
@@ -149,6 +152,7 @@ impl Node {
             config,
             payees,
             measures: Measures::default(),
+            taken: Taken::default(),
             started_at: settla_server::clock::now(),
             sightings,
             statement_bell,
@@ -193,9 +197,12 @@ impl Node {
         effect: EffectId,
         finding: Finding,
     ) -> Result<Answer, RunnerError> {
-        let command = Command::Report(Report { tenant, subject, effect, finding });
+        let command = Command::Report(Report { tenant, subject, effect, finding: finding.clone() });
         let envelope = Envelope { tenant, command, idempotency: None, sealed: None, audit: None };
         let answer = self.runner.submit_patiently(envelope).await?.answer;
+        if !matches!(finding, Finding::Accepted | Finding::NotStarted { .. }) {
+            self.taken.ended(effect);
+        }
         if answer == Answer::Contradicts {
             tracing::error!(%effect, "a success is reported of an effect that has ended otherwise");
             metrics::counter!(counters::CONTRADICTIONS).increment(1);

@@ -17,8 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How long a worker sleeps when nothing rings.
 const IDLE: Duration = Duration::from_millis(150);
-/// Effects of one kind that are worked on at once, those whose finding is being made durable among them.
-const IN_WORK_MAX: usize = 1_024;
+/// Effects of one kind that are worked on at once, those among them that were taken and may end soon, and those whose finding
+/// is being made durable.
+const IN_WORK_MAX: usize = 4_096;
 /// Orders that batches hand over and that wait for room. More would eat their leases when a provider is slow, and those of
 /// an on-ramp cannot be called off any more.
 const HANDED_OVER_MAX: usize = 64;
@@ -82,7 +83,7 @@ impl<D> Clone for Work<D> {
 struct Room {
     /// Calls to the provider.
     places: Arc<Semaphore>,
-    /// These, and what they found that waits for the runner, within a bound of its own.
+    /// These, and what they found that waits for the runner or for its end, within a bound of its own.
     in_work: Arc<Semaphore>,
 }
 
@@ -160,6 +161,9 @@ async fn claim<D: Desk>(work: &Work<D>, stop: &mut Stop) {
 
 async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSemaphorePermit) {
     let begun = Instant::now();
+    // A delivery waits for its depth on chain, and a bank's event only says that there is news.
+    let ends_soon = matches!(desk.kind(), EffectKind::OffRamp | EffectKind::SellBack);
+    let mut watch = (ends_soon && !claim.accepted).then(|| node.taken.watch(claim.id));
     let next = desk.handle(node, claim).await;
     drop(place);
     metrics::histogram!("settla_provider_call_seconds", "kind" => desk.kind().name())
@@ -167,6 +171,11 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSem
     let delay_ms = match next {
         Next::Found(finding) => return report(node, claim, finding).await,
         Next::AcceptedThen(delay_ms) => {
+            if let Some(watch) = &mut watch
+                && watch.has_ended().await
+            {
+                return;
+            }
             if !claim.accepted {
                 // Also ends the lease and schedules the first enquiry.
                 return report(node, claim, Finding::Accepted).await;
@@ -180,6 +189,8 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSem
 
 async fn report(node: &Node, claim: &Claim, finding: Finding) {
     match node.report(claim.tenant, claim.subject, claim.id, finding.clone()).await {
+        // Its end has come before it was told that it was taken.
+        Ok(Answer::Nothing) if finding == Finding::Accepted => {}
         // It was known already, so nothing was written that would have ended the lease.
         Ok(Answer::Nothing | Answer::Contradicts) => postpone(node, claim, backoff_ms(claim.attempt)).await,
         Ok(_) => {
