@@ -10,7 +10,7 @@ use settla_rails::router::{Record, Scores, WAYS_MAX, Way, rank};
 
 /// The platform's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Two providers a side, as the sandbox has them, and eight, which are as many ways as are looked at.
 const WAYS: [usize; 2] = [4, WAYS_MAX];

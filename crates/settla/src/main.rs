@@ -5,7 +5,7 @@ use settla::{bench, data, demo, dev, doctor, ledger, operator, outbox, reconcile
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// B2B stablecoin settlement: fiat in, USDC across, fiat out.
 ///

@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 /// Postings folded in one round, about: what 1,000 payments a second leave in a minute and a half.
 pub const POSTINGS_MAX: usize = 900_000;
+/// Of them so many are folded at ease: what 500 payments a second leave in a minute.
+const AT_EASE: usize = 300_000;
 /// Of a tenant at a time.
 const PAGE: i64 = 500;
 /// Tenants looked up at a time. With [`PAGE`] it bounds for how long a page keeps a thread from serving requests.
@@ -167,9 +169,9 @@ impl Round {
                     if folded < PAGE as usize {
                         break;
                     }
-                    // No more than half of the time: what is compared all the time must not be felt.
+                    // What is compared all the time must not be felt.
                     if depth == Depth::Part {
-                        tokio::time::sleep(begun.elapsed()).await;
+                        tokio::time::sleep(begun.elapsed() * self.rest()).await;
                     }
                 }
             }
@@ -205,6 +207,12 @@ impl Round {
             self.judge(|kind| kind.book() == Book::Ledger);
         }
         Ok(())
+    }
+
+    /// How many times as long as a page took nothing is done: it works a quarter of the time, and half of it when there is
+    /// much to do.
+    fn rest(&self) -> u32 {
+        if self.done.postings < AT_EASE { 3 } else { 1 }
     }
 
     /// Whether a round has folded as much as it may.

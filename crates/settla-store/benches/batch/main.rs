@@ -29,7 +29,7 @@ use std::time::Duration;
 
 /// The platform's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Commands a batch, and how often each is measured. The runner takes 400 at most.
 const SIZES: [(usize, usize); 4] = [(1, 200), (10, 200), (100, 200), (400, 100)];

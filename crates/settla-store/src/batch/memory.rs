@@ -9,9 +9,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most tenants that are remembered, and most transfers; beyond that the memory of them starts anew. A transfer takes about
-/// two kilobytes.
-const REMEMBERED_MAX: usize = 20_000;
+/// Most tenants that are remembered, and most transfers. A transfer takes about two kilobytes.
+const REMEMBERED_MAX: usize = 40_000;
 
 /// What is remembered.
 #[derive(Debug, Default)]
@@ -58,25 +57,52 @@ impl Memory {
     }
 }
 
+/// In two generations: when the younger is full it becomes the elder, whose entries are forgotten. So what was kept lately is
+/// there, however much there is; forgetting all at once would have everything that is under way read anew.
 #[derive(Debug)]
-struct Kept<K, V>(Mutex<HashMap<K, V>>);
+struct Kept<K, V>(Mutex<Generations<K, V>>);
+
+#[derive(Debug)]
+struct Generations<K, V> {
+    younger: HashMap<K, V>,
+    elder: HashMap<K, V>,
+}
 
 impl<K, V> Default for Kept<K, V> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Generations { younger: HashMap::new(), elder: HashMap::new() }))
     }
 }
 
 impl<K: Eq + Hash, V: Clone> Kept<K, V> {
     fn get(&self, key: &K) -> Option<V> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.younger.get(key).or_else(|| kept.elder.get(key)).cloned()
     }
 
     fn keep(&self, key: K, value: V) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED_MAX {
-            kept.clear();
+        if kept.younger.len() >= REMEMBERED_MAX / 2 {
+            kept.elder = std::mem::take(&mut kept.younger);
         }
-        kept.insert(key, value);
+        kept.younger.insert(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_lately_is_there_and_there_is_a_bound() {
+        let kept = Kept::default();
+        kept.keep(0, "before");
+        for key in 0..3 * REMEMBERED_MAX {
+            kept.keep(key, "now");
+            let lately = key.saturating_sub(REMEMBERED_MAX / 2 - 1)..=key;
+            assert_eq!((kept.get(lately.start()), kept.get(&key)), (Some("now"), Some("now")));
+        }
+        let remembered = (0..3 * REMEMBERED_MAX).filter(|key| kept.get(key).is_some()).count();
+        assert!(remembered <= REMEMBERED_MAX, "{remembered}");
     }
 }

@@ -20,8 +20,9 @@ use uuid::Uuid;
 
 type Tx = PgConnection;
 
-/// How long after a provider took an order we ask, if we have not heard.
-const ENQUIRE_AFTER_MS: i64 = 3_000;
+/// How long after a provider took an order we ask, if we have not heard. Longer than a delivery takes to its depth on chain:
+/// else most would be asked about for nothing, and the more so the less there is time for it.
+const ENQUIRE_AFTER_MS: i64 = 10_000;
 
 /// Sealed personal data of a transfer or withdrawal; the columns of `personal_data`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -47,6 +47,23 @@ async fn the_next_three_months_are_made_ahead_by_any_number_of_processes_at_once
     }
 }
 
+/// Of documents and sealed data ANALYZE makes no statistics, also of what is made later.
+#[tokio::test]
+async fn documents_are_left_out_of_statistics() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let mut superuser = superuser(&database).await;
+    drop_ahead(&mut superuser).await;
+    data::make_partitions(&store.worker).await.unwrap();
+    let documents = "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+         WHERE relnamespace = 'settla'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
+             AND atttypid IN ('jsonb'::regtype, 'bytea'::regtype)";
+    let counted =
+        format!("SELECT coalesce(string_agg(relname || '.' || attname, ', '), '') {documents} AND attstattarget <> 0");
+    assert_eq!(text(&mut superuser, &counted).await, "");
+    assert!(number(&mut superuser, &format!("SELECT count(*) {documents} AND relispartition")).await > 0);
+}
+
 /// A busy table is left for the next time and keeps neither the others from theirs nor a process from starting.
 #[tokio::test]
 async fn a_table_that_cannot_be_locked_is_left_for_the_next_time() {
