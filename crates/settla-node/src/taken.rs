@@ -58,3 +58,54 @@ impl Drop for Watch<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn payout() -> EffectId {
+        EffectId(Uuid::now_v7())
+    }
+
+    fn waiting(taken: &Taken) -> usize {
+        taken.waiting.lock().unwrap().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_noticed_also_before_it_is_waited_for() {
+        let taken = Taken::default();
+        let (early, late) = (payout(), payout());
+        let (mut first, mut second) = (taken.watch(early), taken.watch(late));
+        taken.ended(early);
+        assert!(first.has_ended().await);
+        let (has_ended, ()) = tokio::join!(second.has_ended(), async {
+            tokio::time::sleep(END_WITHIN / 2).await;
+            taken.ended(late);
+        });
+        assert!(has_ended);
+        assert_eq!(waiting(&taken), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_end_is_waited_for_no_longer() {
+        let taken = Taken::default();
+        let mut watch = taken.watch(payout());
+        taken.ended(payout());
+        assert!(!watch.has_ended().await);
+        drop(watch);
+        assert_eq!(waiting(&taken), 0, "nothing is left of it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_watch_ends_the_first_and_outlives_it() {
+        let taken = Taken::default();
+        let id = payout();
+        let mut first = taken.watch(id);
+        let mut second = taken.watch(id);
+        assert!(!first.has_ended().await);
+        drop(first);
+        taken.ended(id);
+        assert!(second.has_ended().await);
+    }
+}

@@ -177,7 +177,8 @@ impl SettlementDesk {
         {
             return false;
         }
-        self.followed_at = height.map(|height| (height, Instant::now()));
+        let seen = height.or(self.followed_at.map(|(seen, _)| seen)).unwrap_or(0);
+        self.followed_at = Some((seen, Instant::now()));
         true
     }
 }

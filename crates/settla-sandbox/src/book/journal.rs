@@ -16,7 +16,7 @@ use crate::error::StoreError;
 /// Longest line that is read back. A manifest of 2,000 members takes about 200 kB.
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// From one sync to the next, at least: whoever comes in between shares it, and the disk is there for others too.
-const SYNC_EVERY: Duration = Duration::from_millis(20);
+const SYNC_EVERY: Duration = Duration::from_millis(10);
 /// With this much waiting for the disk, further changes are refused.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A write buffer larger than this is given back after use.
