@@ -189,8 +189,9 @@ async fn carry_out(node: &Node, desk: &impl Desk, claim: &Claim, place: OwnedSem
 
 async fn report(node: &Node, claim: &Claim, finding: Finding) {
     match node.report(claim.tenant, claim.subject, claim.id, finding.clone()).await {
-        // Its end has come before it was told that it was taken.
-        Ok(Answer::Nothing) if finding == Finding::Accepted => {}
+        // Its end has come before it was told that it was taken. Whatever else it may be, the lease ends by itself, and the
+        // next attempt keeps its distance.
+        Ok(Answer::Nothing) if finding == Finding::Accepted && claim.attempt == 1 => {}
         // It was known already, so nothing was written that would have ended the lease.
         Ok(Answer::Nothing | Answer::Contradicts) => postpone(node, claim, backoff_ms(claim.attempt)).await,
         Ok(_) => {

@@ -5,9 +5,10 @@
 //! and whoever reads a tenant's position goes through all of them.
 //!
 //! **Costs** of a round of [`Depth::Part`], however old the books are: a look-up a tenant; each posting since the last
-//! round read twice and its payment once, or again if it went on meanwhile, at most [`POSTINGS_MAX`] of them; all positions and all live transfers, added
-//! up by index; [`SWEEP`] old payments with their postings, so that each comes up now and then; the new lines of each
-//! statement and the new blocks; what is open and what is a break already, looked up by key.
+//! round read twice and its payment once, or again if it went on meanwhile, at most [`POSTINGS_MAX`] of them; all
+//! positions and all live transfers, added up by index; [`SWEEP`] old payments with their postings, so that each comes up
+//! now and then; the new lines of each statement and the new blocks; what is open and what is a break already, looked up by
+//! key.
 
 use super::inside::{self, Subjects};
 use super::kind::{Book, Flow, Kind};
