@@ -12,8 +12,9 @@
 //! # What bounds a batch
 //!
 //! [`BATCH_MAX`] commands; [`QUEUE_MAX`] more may wait, and beyond that callers are told that we are busy. Requests, for
-//! which somebody waits, come before workers' findings, of which a batch with requests takes [`FINDINGS_BESIDE_MAX`] at
-//! most: a block on chain brings hundreds of them at once, and whoever asks for a quote then should not notice.
+//! which somebody waits, come before workers' findings, of which a batch with requests takes [`FINDINGS_BESIDE`], or
+//! [`FINDINGS_A_REQUEST`] for each of them if that is more: a block on chain brings hundreds of them at once, and whoever
+//! asks for a quote then should not notice, but what was begun has to come to its end as fast as more is begun.
 //!
 //! # Failure
 //!
@@ -25,9 +26,11 @@
 
 mod bells;
 mod fold;
+mod queue;
 
 use bells::Bells;
 use fold::Folded;
+use queue::Queue;
 use settla_domain::decide::{Answer, Command};
 use settla_domain::effect::EffectKind;
 use settla_domain::refusal::Refusal;
@@ -40,10 +43,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-/// Most commands of one batch.
-pub const BATCH_MAX: usize = 400;
-/// Most findings of workers in a batch that carries out requests as well.
-pub const FINDINGS_BESIDE_MAX: usize = 96;
+pub use queue::{BATCH_MAX, FINDINGS_A_REQUEST, FINDINGS_BESIDE};
+
 /// Most requests that wait, and most findings.
 pub const QUEUE_MAX: usize = 4_096;
 /// How often a batch that met a conflict is tried.
@@ -198,44 +199,7 @@ impl Database {
     }
 }
 
-/// What waits.
-struct Queue {
-    asked: mpsc::Receiver<Job>,
-    found: mpsc::Receiver<Job>,
-}
-
-impl Queue {
-    /// The next batch's commands, once there are any. Nothing if there will never be any more.
-    async fn next(&mut self, jobs: &mut Vec<Job>) {
-        let (first, mut room) = tokio::select! {
-            biased;
-            Some(job) = self.asked.recv() => (job, FINDINGS_BESIDE_MAX),
-            Some(job) = self.found.recv() => (job, BATCH_MAX - 1),
-            else => return,
-        };
-        jobs.push(first);
-        if take(&mut self.asked, jobs, BATCH_MAX - FINDINGS_BESIDE_MAX) {
-            room = FINDINGS_BESIDE_MAX;
-        }
-        let findings_to = jobs.len() + room;
-        take(&mut self.found, jobs, findings_to);
-        // What findings leave.
-        take(&mut self.asked, jobs, BATCH_MAX);
-    }
-}
-
-/// Takes what waits, until there are so many in all. Returns whether there was something.
-fn take(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, up_to: usize) -> bool {
-    let before = jobs.len();
-    while jobs.len() < up_to
-        && let Ok(job) = queue.try_recv()
-    {
-        jobs.push(job);
-    }
-    jobs.len() > before
-}
-
-async fn run(database: Database, mut queue: Queue) {
+async fn run(database: Database, mut queue: Queue<Job>) {
     let mut jobs = Vec::with_capacity(BATCH_MAX);
     loop {
         if tokio::time::timeout(KEPT_FOR, queue.next(&mut jobs)).await.is_err() {

@@ -9,7 +9,7 @@ use settla_domain::decide::{Answer, Command, Report};
 use settla_domain::finding::Finding;
 use settla_domain::id::EffectId;
 use settla_domain::tenant::TenantNo;
-use settla_server::runner::{Envelope, FINDINGS_BESIDE_MAX};
+use settla_server::runner::{Envelope, FINDINGS_BESIDE};
 use uuid::Uuid;
 
 /// About an effect that nobody knows: read, and nothing comes of it.
@@ -29,7 +29,7 @@ async fn a_request_does_not_wait_behind_all_findings_and_takes_some_along() {
     });
     wired.proxy.held().await;
     let mut findings: Vec<_> =
-        (0..3 * FINDINGS_BESIDE_MAX).map(|_| Box::pin(wired.runner.submit_patiently(finding(tenant)))).collect();
+        (0..3 * FINDINGS_BESIDE).map(|_| Box::pin(wired.runner.submit_patiently(finding(tenant)))).collect();
     for one in &mut findings {
         assert!(poll!(one).is_pending(), "not queued");
     }
@@ -51,7 +51,7 @@ async fn a_request_does_not_wait_behind_all_findings_and_takes_some_along() {
             waiting.push(one);
         }
     }
-    assert_eq!(done, FINDINGS_BESIDE_MAX);
+    assert_eq!(done, FINDINGS_BESIDE);
     wired.proxy.release();
     assert!(join_all(waiting).await.into_iter().all(|answer| answer.unwrap().answer == Answer::Nothing));
 }

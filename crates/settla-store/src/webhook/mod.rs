@@ -194,25 +194,29 @@ pub enum Next {
     GiveUp,
 }
 
-/// Records attempts: two statements however many there are.
+/// Records attempts and moves their deliveries: one statement however many there are.
 pub async fn attempted(worker: &BoundedPool, attempts: &[Attempted]) -> Result<(), StoreError> {
     if attempts.is_empty() {
         return Ok(());
     }
-    worker.within(record(worker, attempts)).await
-}
-
-async fn record(worker: &BoundedPool, attempts: &[Attempted]) -> Result<(), StoreError> {
     let status = |a: &Attempted| match a.next {
         Next::Delivered => "delivered",
         Next::RetryInMs(_) => "pending",
         Next::GiveUp => "failed",
     };
     let delay = |a: &Attempted| if let Next::RetryInMs(ms) = a.next { ms } else { 0 };
-    let mut tx = worker.begin().await?;
     sqlx::query(
-        "INSERT INTO webhook_attempts (tenant, delivery, attempt, at, status, error, latency_ms)
-         SELECT * FROM unnest($1::int[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[], $6::text[], $7::bigint[]) ON CONFLICT DO NOTHING",
+        "WITH k AS (
+             SELECT * FROM unnest($1::int[], $2::uuid[], $3::int[], $4::timestamptz[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::bigint[])
+                 k (tenant, delivery, attempt, at, status, error, latency_ms, becomes, delay_ms)),
+         moved AS (
+             UPDATE webhook_deliveries d SET next_at = now() + k.delay_ms * interval '1 millisecond', lease_until = NULL,
+                 -- Its endpoint may have gone meanwhile: then it has failed, unless it was taken all the same.
+                 status = CASE WHEN d.status = 'pending' OR k.becomes = 'delivered' THEN k.becomes ELSE d.status END
+             FROM k WHERE d.id = k.delivery RETURNING d.id)
+         INSERT INTO webhook_attempts (tenant, delivery, attempt, at, status, error, latency_ms)
+         SELECT k.tenant, k.delivery, k.attempt, k.at, k.status, k.error, k.latency_ms FROM k JOIN moved ON moved.id = k.delivery
+         ON CONFLICT DO NOTHING",
     )
     .bind(attempts.iter().map(|a| tenant_i32(a.tenant)).collect::<Vec<_>>())
     .bind(attempts.iter().map(|a| a.delivery).collect::<Vec<_>>())
@@ -221,20 +225,11 @@ async fn record(worker: &BoundedPool, attempts: &[Attempted]) -> Result<(), Stor
     .bind(attempts.iter().map(|a| a.status.map(i32::from)).collect::<Vec<_>>())
     .bind(attempts.iter().map(|a| a.error.as_deref()).collect::<Vec<_>>())
     .bind(attempts.iter().map(|a| a.latency_ms).collect::<Vec<_>>())
-    .execute(&mut *tx)
-    .await?;
-    // Its endpoint may have gone meanwhile: then it has failed, unless it was taken all the same.
-    sqlx::query(
-        "UPDATE webhook_deliveries d SET next_at = now() + k.delay_ms * interval '1 millisecond', lease_until = NULL,
-             status = CASE WHEN d.status = 'pending' OR k.status = 'delivered' THEN k.status ELSE d.status END
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) k (id, status, delay_ms) WHERE d.id = k.id",
-    )
-    .bind(attempts.iter().map(|a| a.delivery).collect::<Vec<_>>())
     .bind(attempts.iter().map(status).collect::<Vec<_>>())
     .bind(attempts.iter().map(delay).collect::<Vec<_>>())
-    .execute(&mut *tx)
+    .execute(worker)
     .await?;
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 /// Disables an endpoint that answered 410 Gone. Its other deliveries fail.
