@@ -67,6 +67,7 @@ mod tests {
         let (find, found) = mpsc::channel(2_000);
         (0..requests).for_each(|_| ask.try_send(Job::Request).expect("room"));
         (0..findings).for_each(|_| find.try_send(Job::Finding).expect("room"));
+        drop((ask, find));
         let mut batch = Vec::new();
         Queue { asked, found }.next(&mut batch).await;
         let requests = batch.iter().filter(|job| **job == Job::Request).count();
