@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub mod instants;
+pub mod liar;
 pub mod metrics;
 pub mod persist;
 pub mod promtool;
