@@ -50,3 +50,37 @@ impl Bells {
         self.deliveries.notified().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::collections::BTreeSet;
+
+    /// Which effects have rung, and whether deliveries have. Each is heard once.
+    fn heard(bells: &Bells) -> (BTreeSet<EffectKind>, bool) {
+        let rung = |kind: &EffectKind| bells.ordered(*kind).now_or_never().is_some();
+        (EffectKind::ALL.into_iter().filter(rung).collect(), bells.deliveries().now_or_never().is_some())
+    }
+
+    #[test]
+    fn what_is_left_to_be_claimed_rings_and_nothing_else_does() {
+        let bells = Bells::new();
+        bells.ring(&Written::default());
+        assert_eq!(heard(&bells), (BTreeSet::new(), false));
+        let kinds = BTreeSet::from([EffectKind::OffRamp, EffectKind::BankPayment]);
+        bells.ring(&Written { to_claim: kinds.clone(), ..Written::default() });
+        bells.ring(&Written { to_claim: kinds.clone(), ..Written::default() });
+        assert_eq!(heard(&bells), (kinds, false), "while nobody listened");
+        assert_eq!(heard(&bells), (BTreeSet::new(), false), "a second time");
+        bells.ring(&Written { deliveries_to_claim: true, ..Written::default() });
+        assert_eq!(heard(&bells), (BTreeSet::new(), true));
+    }
+
+    #[test]
+    fn when_it_is_not_known_what_was_written_all_ring() {
+        let bells = Bells::new();
+        bells.ring_all();
+        assert_eq!(heard(&bells), (EffectKind::ALL.into_iter().collect(), true));
+    }
+}
