@@ -82,6 +82,21 @@ async fn what_is_called_off_or_done_is_neither_claimed_nor_postponed() {
 }
 
 #[tokio::test]
+async fn what_a_provider_has_taken_is_nobodys_and_asked_about_ten_seconds_later() {
+    let (_database, store, tenant, transfers) = ground(1).await;
+    let claimed = claim(&store, LONG_MS).await.pop().unwrap();
+    let [accepted, ..] = findings_to_completion(&transfers[0]);
+    apply(&store, tenant, &[Command::Report(accepted)]).await;
+    let stands =
+        "SELECT status, lease_until IS NULL, extract(epoch FROM next_at - now())::float8 FROM outbox WHERE id = $1";
+    let (status, is_free, in_s): (String, bool, f64) =
+        sqlx::query_as(stands).bind(claimed.id.0).fetch_one(&store.worker).await.unwrap();
+    assert_eq!((status.as_str(), is_free), ("accepted", true));
+    assert!(in_s > 5.0 && in_s < 10.0, "{in_s}");
+    assert!(claim(&store, LONG_MS).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_kind_of_effect_is_claimed_by_itself() {
     let (_database, store, tenant, transfers) = ground(2).await;
     apply(&store, tenant, &[Command::CreateWithdrawal(withdrawal(tenant, 100, "rent"))]).await;
