@@ -10,7 +10,8 @@ use settla_domain::id::{EndpointId, EventId};
 use settla_server::clock::now;
 use settla_server::webhook_secret_label;
 use settla_store::pace::Pace;
-use settla_store::webhook::hand_over::{HandOver, HandedOver, Limits, NewDelivery, Place, UnderWay};
+use settla_store::webhook::hand_over::{HandOver, HandedOver, NewDelivery};
+use settla_store::webhook::under_way::{Limits, Place, UnderWay};
 use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places, Target};
 use settla_vault::WebhookSecret;
 use settla_vault::webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, sign};
@@ -23,18 +24,16 @@ use uuid::Uuid;
 
 /// Deliveries at the same time.
 const CONCURRENCY: usize = 256;
-/// Of these to one endpoint.
-const PER_ENDPOINT: i64 = 32;
-/// Of these to all endpoints of one tenant.
-const PER_TENANT: i64 = 64;
 /// Longer than a delivery may take.
 const LEASE_MS: i64 = 40_000;
-/// What may be taken over from batches: half of everything, so that what has waited always has the other half.
+/// Half of everything may be taken over from batches, so that what has waited always has the other half.
 const LIMITS: Limits = Limits {
     all: CONCURRENCY,
     handed_over: CONCURRENCY / 2,
-    per_endpoint: PER_ENDPOINT as usize / 2,
-    per_tenant: PER_TENANT as usize / 2,
+    per_endpoint: 32,
+    per_endpoint_least: 2,
+    per_endpoint_most: CONCURRENCY / 2,
+    per_tenant: 64,
     lease_ms: LEASE_MS,
 };
 const IDLE: Duration = Duration::from_millis(250);
@@ -90,10 +89,12 @@ impl Courier {
     fn send(&self, delivery: DueDelivery, place: Place) {
         let Self { node, dialler, results } = self.clone();
         tokio::spawn(async move {
+            let begun = Instant::now();
             let attempted = attempt(&node, &dialler, &delivery).await;
+            let (kept, delivered) = (begun.elapsed(), attempted.next == Next::Delivered);
             // The recorder ends after all attempts; if it is gone, the lease ends by itself.
             let _ = results.send(attempted).await;
-            drop(place);
+            place.leave(kept, delivered);
         });
     }
 }
@@ -125,8 +126,9 @@ async fn claim(courier: &Courier, under_way: &Arc<UnderWay>, recorded: &Recorded
         while under_way.free() > 0 && !*stop.borrow() {
             pace.turn().await;
             let free = under_way.free() as i64;
-            let places = Places { free, per_endpoint: PER_ENDPOINT, per_tenant: PER_TENANT };
-            let due = match webhook::claim(&node.store.worker, places, LEASE_MS).await {
+            let (per_endpoint, per_tenant) = (LIMITS.per_endpoint as i64, LIMITS.per_tenant as i64);
+            let places = Places { free, per_endpoint, learnt: under_way.learnt(), per_tenant };
+            let due = match webhook::claim(&node.store.worker, &places, LEASE_MS).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(%error, "deliveries cannot be claimed");
@@ -134,7 +136,7 @@ async fn claim(courier: &Courier, under_way: &Arc<UnderWay>, recorded: &Recorded
                 }
             };
             // So few are all that may be begun now: no endpoint can be at its limit.
-            let is_all = due.is_empty() || (due.len() as i64) < free.min(PER_ENDPOINT);
+            let is_all = due.is_empty() || (due.len() as i64) < free.min(per_endpoint);
             recorded.wanted.store(!due.is_empty(), Ordering::Relaxed);
             for delivery in due {
                 let place = under_way.enter(delivery.tenant, delivery.endpoint);

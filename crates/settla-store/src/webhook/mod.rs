@@ -1,6 +1,7 @@
 //! Deliveries that are due, and what became of them.
 
 pub mod hand_over;
+pub mod under_way;
 
 use crate::StoreError;
 use crate::bounded::BoundedPool;
@@ -64,13 +65,15 @@ pub struct Target {
 }
 
 /// How many deliveries may be under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Places {
     /// In this claim.
     pub free: i64,
     /// To one endpoint.
     pub per_endpoint: i64,
-    /// To all endpoints of one tenant.
+    /// To endpoints that may have more or less than that.
+    pub learnt: HashMap<Uuid, usize>,
+    /// To all endpoints of one tenant, if none of them may have more by itself.
     pub per_tenant: i64,
 }
 
@@ -78,7 +81,7 @@ pub struct Places {
 /// allows: neither a slow endpoint nor a tenant with many of them takes all places or, with all that waits
 /// for it, the view of what waits for others. What was meant for an endpoint that is no longer enabled fails
 /// here.
-pub async fn claim(worker: &BoundedPool, places: Places, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
+pub async fn claim(worker: &BoundedPool, places: &Places, lease_ms: i64) -> Result<Vec<DueDelivery>, StoreError> {
     let rows = sqlx::query(
         "WITH RECURSIVE waiting (endpoint) AS ( -- from endpoint to endpoint through the index, however much waits
              (SELECT endpoint FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint LIMIT 1)
@@ -87,14 +90,17 @@ pub async fn claim(worker: &BoundedPool, places: Places, lease_ms: i64) -> Resul
              FROM waiting w WHERE w.endpoint IS NOT NULL),
          under_way AS (
              SELECT tenant, endpoint, count(*) AS n FROM webhook_deliveries WHERE lease_until > now() GROUP BY tenant, endpoint),
+         learnt AS (SELECT * FROM unnest($5::uuid[], $6::bigint[]) l (endpoint, n)),
          turns AS ( -- a tenant's next delivery takes the place after those it has
-             SELECT h.id, h.next_at, row_number() OVER (PARTITION BY h.tenant ORDER BY h.next_at)
+             SELECT h.id, h.next_at, h.endpoint, row_number() OVER (PARTITION BY h.tenant ORDER BY h.next_at)
                  + coalesce((SELECT sum(u.n) FROM under_way u WHERE u.tenant = h.tenant), 0) AS place
              FROM waiting w CROSS JOIN LATERAL (
-                 SELECT d.id, d.tenant, d.next_at FROM webhook_deliveries d
+                 SELECT d.id, d.tenant, d.endpoint, d.next_at FROM webhook_deliveries d
                  WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at
-                 LIMIT greatest($2 - coalesce((SELECT u.n FROM under_way u WHERE u.endpoint = w.endpoint), 0), 0)) h),
-         heads AS (SELECT id FROM turns WHERE place <= $3 ORDER BY place, next_at LIMIT $1),
+                 LIMIT greatest(coalesce((SELECT l.n FROM learnt l WHERE l.endpoint = w.endpoint), $2) - coalesce((SELECT u.n FROM under_way u WHERE u.endpoint = w.endpoint), 0), 0)) h),
+         heads AS (
+             SELECT t.id FROM turns t LEFT JOIN learnt l ON l.endpoint = t.endpoint
+             WHERE t.place <= greatest($3, l.n) ORDER BY t.place, t.next_at LIMIT $1),
          due AS (
              SELECT d.id FROM webhook_deliveries d JOIN heads ON heads.id = d.id
              WHERE d.status = 'pending' AND d.next_at <= now() FOR UPDATE OF d SKIP LOCKED),
@@ -113,6 +119,8 @@ pub async fn claim(worker: &BoundedPool, places: Places, lease_ms: i64) -> Resul
     .bind(places.per_endpoint)
     .bind(places.per_tenant)
     .bind(lease_ms)
+    .bind(places.learnt.keys().collect::<Vec<_>>())
+    .bind(places.learnt.values().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect::<Vec<_>>())
     .fetch_all(worker)
     .await?;
     rows.iter()

@@ -11,8 +11,10 @@ use settla_domain::tenant::TenantNo;
 use settla_store::Store;
 use settla_store::batch::{EffectTaker, Takers};
 use settla_store::outbox::{self, Claim};
-use settla_store::webhook::hand_over::{HandOver, HandedOver, Limits, UnderWay};
+use settla_store::webhook::hand_over::{HandOver, HandedOver};
+use settla_store::webhook::under_way::{Limits, UnderWay};
 use settla_store::webhook::{self, DueDelivery, Places};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -29,7 +31,15 @@ struct Workers {
 
 impl Workers {
     fn with_room_for(orders: usize, deliveries: usize, lease_ms: i64) -> Self {
-        let limits = Limits { all: 100, handed_over: deliveries, per_endpoint: 100, per_tenant: 100, lease_ms };
+        let limits = Limits {
+            all: 100,
+            handed_over: deliveries,
+            per_endpoint: 200,
+            per_endpoint_least: 1,
+            per_endpoint_most: 200,
+            per_tenant: 200,
+            lease_ms,
+        };
         let under_way = UnderWay::new(limits);
         let (hand_over, handed) = HandOver::open(&under_way);
         let (worker, taken) = mpsc::channel(orders);
@@ -62,8 +72,8 @@ async fn orders(store: &Store) -> Vec<Claim> {
 }
 
 async fn deliveries(store: &Store) -> Vec<DueDelivery> {
-    let places = Places { free: 100, per_endpoint: 100, per_tenant: 100 };
-    webhook::claim(&store.worker, places, LEASE_MS).await.unwrap()
+    let places = Places { free: 100, per_endpoint: 100, learnt: HashMap::new(), per_tenant: 100 };
+    webhook::claim(&store.worker, &places, LEASE_MS).await.unwrap()
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use settla_store::review;
 use settla_store::settlement::{self, ClosedBy, Gathering, Lane, Member, NewTransaction, Waiting};
 use settla_store::webhook::{self, Attempted, Next, Places};
 use settla_store::{Store, operator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -211,8 +211,13 @@ pub async fn live(store: &Store, slug: &str) -> Life {
     let (_, members) = settle(store).await;
     assert_eq!(members.len(), 1);
 
-    let due =
-        webhook::claim(&store.worker, Places { free: 100, per_endpoint: 100, per_tenant: 100 }, 60_000).await.unwrap();
+    let due = webhook::claim(
+        &store.worker,
+        &Places { free: 100, per_endpoint: 100, learnt: HashMap::new(), per_tenant: 100 },
+        60_000,
+    )
+    .await
+    .unwrap();
     assert!(!due.is_empty());
     let attempts = due.iter().map(|d| Attempted {
         delivery: d.id,

@@ -9,6 +9,7 @@ use settla_domain::effect::EffectKind;
 use settla_store::webhook::{self, Places};
 use settla_store::{outbox, read, settlement};
 use sqlx::PgConnection;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Scans of partitions of months long ago.
@@ -88,8 +89,8 @@ async fn statements_that_name_ids_touch_no_other_months() {
         let (batch, members) = settle(&store).await;
         assert_eq!(members.len(), 1, "round {round}");
         settlement::failed(&store.worker, batch, "test", 3_600_000).await.unwrap();
-        let places = Places { free: 100, per_endpoint: 100, per_tenant: 100 };
-        assert!(!webhook::claim(&store.worker, places, 60_000).await.unwrap().is_empty());
+        let places = Places { free: 100, per_endpoint: 100, learnt: HashMap::new(), per_tenant: 100 };
+        assert!(!webhook::claim(&store.worker, &places, 60_000).await.unwrap().is_empty());
     }
     store.close().await;
     let gathered = i64::try_from(24 * TIMES).unwrap();

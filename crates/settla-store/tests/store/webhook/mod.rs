@@ -12,6 +12,7 @@ use settla_store::read::{Changed, DeliveryFilter};
 use settla_store::webhook::{self, Attempted, DueDelivery, DueEvent, Next, Places};
 use settla_store::{Store, read};
 use sqlx::{Connection, PgConnection};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 const LONG_MS: i64 = 60_000;
@@ -28,7 +29,9 @@ async fn waiting(store: &Store, slug: &str, events: usize) -> (TenantNo, Uuid) {
 }
 
 async fn claim(store: &Store, free: i64, per_endpoint: i64) -> Vec<DueDelivery> {
-    webhook::claim(&store.worker, Places { free, per_endpoint, per_tenant: 100 }, LONG_MS).await.unwrap()
+    webhook::claim(&store.worker, &Places { free, per_endpoint, learnt: HashMap::new(), per_tenant: 100 }, LONG_MS)
+        .await
+        .unwrap()
 }
 
 /// Number and type of the event.
@@ -131,8 +134,8 @@ async fn a_tenant_with_many_dead_endpoints_takes_its_places_and_no_others() {
     // Sixteen older deliveries wait for the dead ones, each within the bound of its endpoint.
     let (well, _) = waiting(&store, "well", 2).await;
     let claim = async |free| {
-        let places = Places { free, per_endpoint: 4, per_tenant: 6 };
-        webhook::claim(&store.worker, places, LONG_MS).await.unwrap()
+        let places = Places { free, per_endpoint: 4, learnt: HashMap::new(), per_tenant: 6 };
+        webhook::claim(&store.worker, &places, LONG_MS).await.unwrap()
     };
     assert_eq!(owners(&claim(3).await).last(), Some(&well), "in turn, however much older the others' are");
     let rest = claim(100).await;
@@ -141,6 +144,21 @@ async fn a_tenant_with_many_dead_endpoints_takes_its_places_and_no_others() {
     let failed = rest.iter().find(|d| d.tenant == dead).unwrap();
     webhook::attempted(&store.worker, &[attempted(failed, Next::RetryInMs(LONG_MS))]).await.unwrap();
     assert_eq!(owners(&claim(100).await), [dead]);
+}
+
+#[tokio::test]
+async fn endpoints_have_as_many_places_as_is_known_of_them() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let (dead, dead_endpoint) = waiting(&store, "dead", 9).await;
+    let (quick, quick_endpoint) = waiting(&store, "quick", 9).await;
+    let (other, _) = waiting(&store, "other", 9).await;
+    let learnt = HashMap::from([(dead_endpoint, 1), (quick_endpoint, 7)]);
+    let places = Places { free: 100, per_endpoint: 3, learnt, per_tenant: 4 };
+    let owners = owners(&webhook::claim(&store.worker, &places, LONG_MS).await.unwrap());
+    let of = |tenant| owners.iter().filter(|owner| **owner == tenant).count();
+    assert_eq!((of(dead), of(quick), of(other)), (1, 7, 3), "and more than a tenant has, if the endpoint may");
+    assert!(webhook::claim(&store.worker, &places, LONG_MS).await.unwrap().is_empty());
 }
 
 #[tokio::test]
