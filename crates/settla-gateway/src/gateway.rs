@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use settla_port::Platform;
 use settla_vault::Environment;
 use tokio::sync::Semaphore;
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub test: Option<Arc<dyn Platform>>,
     /// The providers whose webhooks are taken in, and the world each of them belongs to.
     pub providers: BTreeMap<String, Environment>,
+    /// Networks of our own proxies: what they say of a client's address (`X-Forwarded-For`) is believed, and nobody else.
+    pub trusted_proxies: Vec<IpNet>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -39,6 +42,7 @@ impl fmt::Debug for Gateway {
             .field("live", &self.live.is_some())
             .field("test", &self.test.is_some())
             .field("providers", &self.providers)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("limits", &self.limits)
             .finish()
     }

@@ -7,6 +7,7 @@ use settla_domain::id::{
     WithdrawalId,
 };
 use settla_domain::transfer::Settlement;
+use settla_port::api_key::{ApiKeyStatus, ApiKeyView};
 use settla_port::caller::{FeeView, LimitView, Me, RateLimitView, Scope};
 use settla_port::ledger::{LedgerAccount, PostingView};
 use settla_port::quote::{AmountView, PriceView, QuoteView, RateView, RouteView};
@@ -217,6 +218,28 @@ pub fn posting() -> PostingView {
         amount: amount("GBP", "1259.38"),
         at: AT.into(),
     }
+}
+
+/// An API key that has just been made.
+pub fn new_api_key() -> ApiKeyView {
+    ApiKeyView {
+        id: KeyId(uuid()),
+        name: "payouts worker".into(),
+        hint: "sk_test_****3f9a".into(),
+        scopes: vec![Scope::Read, Scope::Quotes, Scope::Transfers],
+        allowed_ips: vec!["203.0.113.0/24".into()],
+        status: ApiKeyStatus::Active,
+        created_at: AT.into(),
+        expires_at: Some("2027-11-21T12:00:00Z".into()),
+        revoked_at: None,
+        last_used_at: None,
+        replaces: None,
+    }
+}
+
+/// An API key that is in use.
+pub fn api_key() -> ApiKeyView {
+    ApiKeyView { last_used_at: Some(LATER.into()), ..new_api_key() }
 }
 
 /// A webhook endpoint.

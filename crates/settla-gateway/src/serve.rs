@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -13,7 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
 
+use crate::admission::Peer;
 use crate::limits::Limits;
 
 /// Pause after a failed accept: usually the process is out of descriptors, and asking again at once would spin.
@@ -42,8 +46,8 @@ pub async fn serve(listener: TcpListener, app: Router, limits: &Limits, stop: im
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
-        connections.spawn(connection(stream, slot, app.clone(), limits.clone(), stopped.clone()));
+        let Some((stream, peer, slot)) = accepted else { continue };
+        connections.spawn(connection(stream, peer, slot, app.clone(), limits.clone(), stopped.clone()));
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
@@ -56,10 +60,10 @@ pub async fn serve(listener: TcpListener, app: Router, limits: &Limits, stop: im
 }
 
 /// The next connection, once there is room for one: until then clients wait in the kernel's queue.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
+        Ok((stream, at)) => Some((stream, Peer(at.ip()), slot)),
         Err(error) => {
             tracing::warn!(%error, "accept failed");
             sleep(ACCEPT_PAUSE).await;
@@ -70,6 +74,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     _slot: OwnedSemaphorePermit,
     app: Router,
     limits: Limits,
@@ -79,13 +84,17 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    let service = app.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time_max)
             .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN))
             .max_headers(limits.headers_max)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
     );
     tokio::select! {
         result = served.as_mut() => return ended(result),

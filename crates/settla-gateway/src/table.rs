@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::json;
 use settla_domain::refusal::Refusal;
 use settla_domain::transfer::TransferState;
+use settla_port::api_key::{CreateApiKey, RotateApiKey};
 use settla_port::caller::Scope;
 use settla_port::page::PAGE_SIZE_MAX;
 use settla_port::quote::CreateQuote;
@@ -15,7 +16,9 @@ use settla_port::treasury::{CreateTopup, CreateWithdrawal};
 use settla_port::webhook::{CreateEndpoint, CreateRedelivery, DeliveryStatus, RotateSecret, UpdateEndpoint};
 
 use crate::admission::Param;
-use crate::api::{health, ledger, me, providers, quotes, reference, settlements, transfers, treasury, webhooks};
+use crate::api::{
+    api_keys, health, ledger, me, providers, quotes, reference, settlements, transfers, treasury, webhooks,
+};
 use crate::endpoint::{Access, Endpoint, RouteInfo, endpoint};
 use crate::openapi::{Content, example};
 use crate::sample;
@@ -99,7 +102,8 @@ pub fn routes() -> Vec<RouteInfo> {
 
 /// All rows.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    let groups = [quote_rows(), transfer_rows(), treasury_rows(), ledger_rows(), webhook_rows(), other_rows()];
+    let groups =
+        [quote_rows(), transfer_rows(), treasury_rows(), ledger_rows(), webhook_rows(), key_rows(), other_rows()];
     groups.into_iter().flatten().collect()
 }
 
@@ -302,6 +306,35 @@ fn webhook_rows() -> Vec<Endpoint> {
             .about("As a new delivery with attempts of its own, with the same `webhook-id` and body. 409 `delivery_pending` while the event is on its way to the endpoint, 409 `endpoint_disabled` if the endpoint is.")
             .gives(CREATED, Content::one(&sample::new_delivery()))
             .located(),
+    ]
+}
+
+fn key_rows() -> Vec<Endpoint> {
+    vec![
+        endpoint(POST, "/v1/api-keys", Access::Key(Scope::Keys), api_keys::create)
+            .named("createApiKey", "API keys", "Make an API key")
+            .about("The answer shows the key; nobody can show it again, nor does a replay of the request. It may do no more than the key of the request, from no other addresses, and for no longer. At most 100 keys are good at once.")
+            .takes::<CreateApiKey>(example::API_KEY)
+            .gives(CREATED, api_keys::created_content())
+            .located(),
+        endpoint(GET, "/v1/api-keys", Access::Key(Scope::Keys), api_keys::list)
+            .named("listApiKeys", "API keys", "List API keys, newest first")
+            .about("Of this environment, with those that have expired or were revoked.")
+            .query(PAGE)
+            .gives(OK, Content::page(&sample::api_key())),
+        endpoint(GET, "/v1/api-keys/{id}", Access::Key(Scope::Keys), api_keys::show)
+            .named("getApiKey", "API keys", "Get an API key")
+            .gives(OK, Content::one(&sample::api_key())),
+        endpoint(POST, "/v1/api-keys/{id}/rotate", Access::Key(Scope::Keys), api_keys::rotate)
+            .named("rotateApiKey", "API keys", "Replace an API key by a new one")
+            .about("The new key has the name, scopes and addresses of the present one, which works for `overlap_s` seconds more (a day if not said otherwise) and is then none any more. The key of the request may do all that the other one may, from wherever that may: whoever rotates a key has the new one. The answer shows the key; a replay of the request does not.")
+            .takes::<RotateApiKey>(example::KEY_ROTATION)
+            .gives(CREATED, api_keys::rotated_content())
+            .located(),
+        endpoint(DELETE, "/v1/api-keys/{id}", Access::Key(Scope::Keys), api_keys::revoke)
+            .named("revokeApiKey", "API keys", "Revoke an API key")
+            .about("For good, and everywhere within a second. It stays in the list. One that is revoked already stays as it is.")
+            .gives(NO_CONTENT, Content::Nothing),
     ]
 }
 

@@ -1,14 +1,18 @@
 //! Who is calling, and what a mutation carries besides its body.
 
 use crate::rate_limit::{RateClass, RateLimits};
-use serde::Serialize;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::tenant::TenantNo;
+use settla_domain::time::Timestamp;
 use settla_vault::Environment;
+use std::net::IpAddr;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// What an API key may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// All reads without personal data.
@@ -51,57 +55,80 @@ impl Scope {
     }
 }
 
+/// What a key turned out to be.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// The key that was presented.
+    pub key: KeyId,
+    /// The tenant that it belongs to.
+    pub tenant: TenantNo,
+    /// The world that it is for.
+    pub environment: Environment,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// The networks that it may be used from; any if there is none.
+    pub allowed_ips: Vec<IpNet>,
+    /// From when on it is no key any more.
+    pub expires_at: Option<Timestamp>,
+    /// What its tenant may ask in a minute.
+    pub rate_limits: RateLimits,
+}
+
 /// An authenticated caller. Only [`Platform::authenticate`](crate::Platform::authenticate) makes one, so a
 /// tenant cannot come from anywhere else.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    key: KeyId,
-    tenant: TenantNo,
-    environment: Environment,
-    scopes: Vec<Scope>,
-    rate_limits: RateLimits,
-}
+pub struct Caller(Arc<Authenticated>);
 
 impl Caller {
     /// For the implementation of `authenticate` alone.
-    pub fn from_authentication(
-        key: KeyId,
-        tenant: TenantNo,
-        environment: Environment,
-        scopes: Vec<Scope>,
-        rate_limits: RateLimits,
-    ) -> Self {
-        Self { key, tenant, environment, scopes, rate_limits }
+    pub fn from_authentication(authenticated: Authenticated) -> Self {
+        Self(Arc::new(authenticated))
     }
 
     /// The key that was presented.
     pub fn key(&self) -> KeyId {
-        self.key
+        self.0.key
     }
 
     /// The tenant that the key belongs to.
     pub fn tenant(&self) -> TenantNo {
-        self.tenant
+        self.0.tenant
     }
 
     /// The world that the key is for.
     pub fn environment(&self) -> Environment {
-        self.environment
+        self.0.environment
     }
 
     /// Whether the key may be used for this.
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+        self.0.scopes.contains(&scope)
     }
 
     /// All scopes of the key.
     pub fn scopes(&self) -> &[Scope] {
-        &self.scopes
+        &self.0.scopes
+    }
+
+    /// Whether the key may be used from this address.
+    pub fn may_come_from(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.allowed_ips.is_empty() || self.0.allowed_ips.iter().any(|network| network.contains(&address))
+    }
+
+    /// The networks that the key may be used from; any if there is none.
+    pub fn allowed_ips(&self) -> &[IpNet] {
+        &self.0.allowed_ips
+    }
+
+    /// From when on the key is none any more.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.0.expires_at
     }
 
     /// What the tenant may ask in a minute.
     pub fn rate_limits(&self) -> &RateLimits {
-        &self.rate_limits
+        &self.0.rate_limits
     }
 }
 
@@ -201,4 +228,34 @@ pub struct LimitView {
     pub per_day: String,
     /// All transfers that have not ended.
     pub pending: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_key_is_used_from_its_networks_alone() {
+        let caller = |networks: &[&str]| {
+            Caller::from_authentication(Authenticated {
+                key: KeyId(Uuid::nil()),
+                tenant: TenantNo(1),
+                environment: Environment::Test,
+                scopes: Vec::new(),
+                allowed_ips: networks.iter().map(|network| network.parse().unwrap()).collect(),
+                expires_at: None,
+                rate_limits: RateLimits::default(),
+            })
+        };
+        let from = |networks: &[&str], address: &str| caller(networks).may_come_from(address.parse().unwrap());
+        assert!(from(&[], "198.51.100.7") && from(&[], "2001:db8::1"));
+        let networks = ["203.0.113.0/24", "192.0.2.7/32", "2001:db8:1::/48"];
+        for inside in ["203.0.113.0", "203.0.113.255", "192.0.2.7", "2001:db8:1:ffff::1", "::ffff:203.0.113.9"] {
+            assert!(from(&networks, inside), "{inside}");
+        }
+        for outside in ["203.0.112.255", "203.0.114.0", "192.0.2.6", "2001:db8:2::", "::ffff:192.0.2.8", "::1"] {
+            assert!(!from(&networks, outside), "{outside}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! links neither store nor engine runner; in one process the server implements [`Platform`] directly.
 //! No method takes a tenant: it comes with the [`Caller`], which only authentication makes.
 
+pub mod api_key;
 pub mod caller;
 pub mod error;
 pub mod ledger;
@@ -16,11 +17,12 @@ pub mod treasury;
 pub mod webhook;
 
 use async_trait::async_trait;
-use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::time::Timestamp;
 use settla_vault::ApiKey;
 
+use api_key::{ApiKeyCreated, ApiKeyView, CreateApiKey, RotateApiKey};
 use caller::{Caller, Me, Mutation, Reply};
 use error::PortError;
 use ledger::{LedgerAccount, PostingFilter, PostingView};
@@ -42,6 +44,28 @@ pub trait Platform: Send + Sync {
 
     /// Who the caller is.
     async fn me(&self, caller: &Caller) -> Result<Me, PortError>;
+
+    /// Makes an API key, which is shown here and never again. It may do no more than the caller's.
+    async fn create_api_key(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateApiKey,
+    ) -> Result<Reply<ApiKeyCreated>, PortError>;
+    /// The tenant's keys of this environment, newest first, with those that are not good any more.
+    async fn api_keys(&self, caller: &Caller, page: &PageRequest) -> Result<Page<ApiKeyView>, PortError>;
+    /// One key.
+    async fn api_key(&self, caller: &Caller, id: KeyId) -> Result<ApiKeyView, PortError>;
+    /// Makes a key that is like another one, which works for a while besides.
+    async fn rotate_api_key(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: KeyId,
+        ask: RotateApiKey,
+    ) -> Result<Reply<ApiKeyCreated>, PortError>;
+    /// Revokes a key, for good.
+    async fn revoke_api_key(&self, caller: &Caller, call: &Mutation, id: KeyId) -> Result<(), PortError>;
 
     /// Prices a transfer.
     async fn create_quote(

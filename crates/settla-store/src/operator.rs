@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use crate::bounded::BoundedPool;
-use crate::row::{at, tenant_i32};
+use crate::row::{at, maybe_at, tenant_i32};
 use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::limit::Limits;
@@ -11,6 +11,7 @@ use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A tenant to be set up.
@@ -235,6 +236,10 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// Scopes.
     pub scopes: &'a [&'a str],
+    /// The networks that it may be used from, in CIDR notation; any if there is none.
+    pub allowed_ips: &'a [String],
+    /// From when on it is no key any more.
+    pub expires_at: Option<Timestamp>,
     /// Who does it.
     pub actor: &'a str,
 }
@@ -242,7 +247,7 @@ pub struct NewKey<'a> {
 /// Stores a key.
 pub async fn create_key(operator: &BoundedPool, new: &NewKey<'_>) -> Result<(), StoreError> {
     let mut tx = operator.begin().await?;
-    sqlx::query("INSERT INTO api_keys (id, tenant, environment, hash, hash_version, hint, name, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+    sqlx::query("INSERT INTO api_keys (id, tenant, environment, hash, hash_version, hint, name, scopes, allowed_ips, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[]::cidr[], $10)")
         .bind(new.id.0)
         .bind(tenant_i32(new.tenant))
         .bind(new.environment)
@@ -251,6 +256,8 @@ pub async fn create_key(operator: &BoundedPool, new: &NewKey<'_>) -> Result<(), 
         .bind(new.hint)
         .bind(new.name)
         .bind(new.scopes)
+        .bind(new.allowed_ips)
+        .bind(new.expires_at.map(Timestamp::to_datetime))
         .execute(&mut *tx)
         .await?;
     audit(&mut tx, new.tenant, new.actor, "key.create", &new.id.to_string()).await?;
@@ -286,8 +293,16 @@ pub struct KeyRow {
     pub name: String,
     /// Scopes.
     pub scopes: Vec<String>,
+    /// The networks that it may be used from; any if there is none.
+    pub allowed_ips: Vec<String>,
+    /// Version of the secret that its hash is under.
+    pub hash_version: i16,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it is no key any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to some seconds.
+    pub last_used_at: Option<Timestamp>,
     /// Whether it was revoked.
     pub revoked: bool,
 }
@@ -295,7 +310,8 @@ pub struct KeyRow {
 /// All keys, or one tenant's.
 pub async fn keys(operator: &BoundedPool, slug: Option<&str>) -> Result<Vec<KeyRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT k.id, t.slug, k.environment, k.hint, k.name, k.scopes, k.created_at, k.revoked_at IS NOT NULL AS revoked
+        "SELECT k.id, t.slug, k.environment, k.hint, k.name, k.scopes, k.allowed_ips::text[] AS allowed_ips, k.hash_version, k.created_at,
+                least(k.expires_at, k.retires_at) AS expires_at, k.last_used_at, k.revoked_at IS NOT NULL AS revoked
          FROM api_keys k JOIN tenants t ON t.tenant = k.tenant WHERE $1::text IS NULL OR t.slug = $1 ORDER BY k.id",
     )
     .bind(slug)
@@ -310,11 +326,26 @@ pub async fn keys(operator: &BoundedPool, slug: Option<&str>) -> Result<Vec<KeyR
                 hint: r.try_get("hint")?,
                 name: r.try_get("name")?,
                 scopes: r.try_get("scopes")?,
+                allowed_ips: r.try_get("allowed_ips")?,
+                hash_version: r.try_get("hash_version")?,
                 created_at: at(r, "created_at")?,
+                expires_at: maybe_at(r, "expires_at")?,
+                last_used_at: maybe_at(r, "last_used_at")?,
                 revoked: r.try_get("revoked")?,
             })
         })
         .collect()
+}
+
+/// How many keys are good and hashed under each version of the secret.
+pub async fn good_keys_by_secret(operator: &BoundedPool) -> Result<BTreeMap<i16, i64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT hash_version, count(*) AS n FROM api_keys
+         WHERE revoked_at IS NULL AND coalesce(least(expires_at, retires_at) > now(), true) GROUP BY hash_version",
+    )
+    .fetch_all(operator)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get("hash_version")?, r.try_get("n")?))).collect()
 }
 
 /// Records a fact that all processes must agree on, or returns the differing one that is recorded already.

@@ -273,7 +273,7 @@ async fn a_different_hmac_secret_does_not_start() {
     let file = fixture.system.dir().join("secrets.json");
     let good = std::fs::read_to_string(&file).unwrap();
     let mut secrets: Value = serde_json::from_str(&good).unwrap();
-    secrets["api_key_hmac_secret"] = json!("ab".repeat(32));
+    secrets["api_key_hmac_secrets"][0]["secret"] = json!("ab".repeat(32));
     std::fs::write(&file, secrets.to_string()).unwrap();
     assert!(fixture.system.restart_platform().await.is_err());
     let said = std::fs::read_to_string(fixture.system.dir().join("platform.err")).unwrap();

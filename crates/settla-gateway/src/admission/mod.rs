@@ -1,10 +1,12 @@
-//! What stands before every handler: load, time, key, rate, scope, query, idempotency key. In this order, so that an
+//! What stands before every handler: load, time, key, address, rate, scope, query, idempotency key. In this order, so that an
 //! unauthenticated caller learns nothing of what a request should have looked like.
 
+mod address;
 mod idempotency;
 mod query;
 mod session;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -14,12 +16,13 @@ use axum::response::{IntoResponse, Response};
 use settla_port::rate_limit::RateClass;
 use tokio::time::timeout;
 
+pub(crate) use address::Peer;
 pub(crate) use idempotency::{HEADER as IDEMPOTENCY_KEY, IdempotencyKey, fingerprint};
 pub(crate) use query::{Param, Query, invalid};
 pub(crate) use session::Session;
 
 use crate::endpoint::Access;
-use crate::gateway::Shared;
+use crate::gateway::{Gateway, Shared};
 use crate::problem::Problem;
 
 /// What one row of the table asks of a request.
@@ -58,6 +61,8 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response
         return proceed(gate, request, next).await;
     };
     let session = Session::open(&gate.shared.gateway, request.headers()).await?;
+    // Before it counts: a stolen key that is used from elsewhere must not use up its owner's requests.
+    session.require_address(client_address(&gate.shared.gateway, &request)?)?;
     let caller = &session.caller;
     let limit = caller.rate_limits().of(gate.class);
     let standing = gate.shared.rates.take(caller.environment(), caller.tenant(), gate.class, limit);
@@ -73,6 +78,14 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response
     let mut response = answer.into_response();
     standing.write(response.headers_mut());
     Ok(response)
+}
+
+fn client_address(gateway: &Gateway, request: &Request) -> Result<IpAddr, Problem> {
+    let Some(Peer(peer)) = request.extensions().get::<Peer>() else {
+        tracing::error!("a request came without the other end of its connection");
+        return Err(Problem::internal());
+    };
+    Ok(address::client_address(*peer, request.headers(), &gateway.trusted_proxies))
 }
 
 async fn proceed(gate: &Gate, mut request: Request, next: Next) -> Result<Response, Problem> {

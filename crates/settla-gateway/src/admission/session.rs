@@ -1,5 +1,6 @@
 //! From the `Authorization` header to a caller in one of the worlds.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -35,6 +36,11 @@ impl Session {
         span.record("tenant", caller.tenant().0);
         span.record("environment", caller.environment().as_str());
         Ok(Self { platform: platform.clone(), caller })
+    }
+
+    /// Says neither from where the key may be used nor from where it was: whoever has found a key learns no more of it.
+    pub(super) fn require_address(&self, address: IpAddr) -> Result<(), Problem> {
+        if self.caller.may_come_from(address) { Ok(()) } else { Err(Problem::address_not_allowed()) }
     }
 
     pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {

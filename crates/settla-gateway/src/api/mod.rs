@@ -1,5 +1,6 @@
 //! The handlers. Each reads like its policy: what it takes stands in its signature, and it makes one call of the port.
 
+pub(crate) mod api_keys;
 pub(crate) mod health;
 pub(crate) mod ledger;
 pub(crate) mod me;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 
 use crate::problem::Problem;
@@ -13,6 +13,10 @@ use crate::problem::Problem;
 pub(crate) trait Named: FromStr {
     /// What it is called in `…_not_found`.
     const NAME: &'static str;
+}
+
+impl Named for KeyId {
+    const NAME: &'static str = "api_key";
 }
 
 impl Named for QuoteId {

@@ -26,6 +26,10 @@ pub(crate) trait JsonBody: DeserializeOwned {
     const ARRAYS: &'static [&'static str] = &[];
 }
 
+impl JsonBody for settla_port::api_key::CreateApiKey {
+    const ARRAYS: &'static [&'static str] = &["scopes", "allowed_ips"];
+}
+impl JsonBody for settla_port::api_key::RotateApiKey {}
 impl JsonBody for settla_port::quote::CreateQuote {}
 impl JsonBody for settla_port::transfer::CreateTransfer {}
 impl JsonBody for settla_port::treasury::CreateTopup {}

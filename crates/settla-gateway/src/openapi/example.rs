@@ -36,3 +36,12 @@ pub(crate) const ENDPOINT_UPDATE: &str = r#"{ "status": "enabled" }"#;
 pub(crate) const SECRET: &str = r#"{ "overlap_s": 86400 }"#;
 
 pub(crate) const REDELIVERY: &str = r#"{ "from_sequence": 1000, "to_sequence": 1042, "which": "undelivered" }"#;
+
+pub(crate) const API_KEY: &str = r#"{
+  "name": "payouts worker",
+  "scopes": ["read", "quotes", "transfers"],
+  "allowed_ips": ["203.0.113.0/24"],
+  "expires_at": "2027-11-21T12:00:00Z"
+}"#;
+
+pub(crate) const KEY_ROTATION: &str = r#"{ "overlap_s": 86400 }"#;

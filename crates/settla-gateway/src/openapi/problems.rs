@@ -50,7 +50,7 @@ pub(super) const FORBIDDEN: ErrorDoc = ErrorDoc {
         StatusCode::FORBIDDEN,
         "forbidden",
         "The API key lacks the scope `transfers`.",
-        "The key lacks the scope.",
+        "The key lacks the scope, or may not be used from this address (`address_not_allowed`).",
     )
 };
 pub(super) const BAD_SIGNATURE: ErrorDoc = doc(

@@ -67,6 +67,12 @@ impl Problem {
             .challenging(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
     }
 
+    /// A key that is limited to addresses, from another one.
+    pub(crate) fn address_not_allowed() -> Self {
+        let detail = "The API key may not be used from this address.";
+        Self::new(StatusCode::FORBIDDEN, "address_not_allowed", detail)
+    }
+
     /// There is none, or it is somebody else's: the caller cannot tell which.
     pub(crate) fn not_found(what: &'static str) -> Self {
         let code = format!("{}_not_found", what.replace([' ', '-'], "_"));

@@ -57,7 +57,13 @@ async fn a_burst_of_checks_asks_the_dependencies_once() {
 
 #[tokio::test]
 async fn a_gateway_without_a_world_is_alive_but_not_ready() {
-    let gateway = Gateway { live: None, test: None, providers: BTreeMap::new(), limits: Limits::default() };
+    let gateway = Gateway {
+        live: None,
+        test: None,
+        providers: BTreeMap::new(),
+        trusted_proxies: Vec::new(),
+        limits: Limits::default(),
+    };
     let running = start_gateway(gateway, Arc::new(Fake::new(Environment::Test))).await;
     assert_eq!(Ask::new(running.at, "GET", "/health/live").send().await.status, 200);
     assert_eq!(Ask::new(running.at, "GET", "/health/ready").send().await.problem(), "not_ready");

@@ -160,7 +160,14 @@ mod tests {
 
     fn key() -> KeyMatch {
         let rate_limits = RateOverrides::default();
-        KeyMatch { id: KeyId(Uuid::nil()), tenant: TenantNo(1), scopes: Vec::new(), expires_at: None, rate_limits }
+        KeyMatch {
+            id: KeyId(Uuid::nil()),
+            tenant: TenantNo(1),
+            scopes: Vec::new(),
+            allowed_ips: Vec::new(),
+            expires_at: None,
+            rate_limits,
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! From a presented key to a caller. Whatever is wrong with a key, the answer is the same.
 
 use super::Server;
-use settla_port::caller::{Caller, Scope};
+use ipnet::IpNet;
+use settla_port::caller::{Authenticated, Caller, Scope};
 use settla_port::error::PortError;
 use settla_port::rate_limit::RateLimits;
 use settla_store::operator::RateOverrides;
-use settla_vault::ApiKey;
+use settla_store::read::KeyMatch;
+use settla_vault::{ApiKey, Environment};
 
 pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller, PortError> {
     let environment = server.config.environment;
@@ -13,13 +15,35 @@ pub(super) async fn authenticate(server: &Server, key: &ApiKey) -> Result<Caller
         return Err(PortError::Unauthenticated);
     }
     for hasher in &server.config.hashers {
-        if let Some(found) = server.access.key(hasher.hash(key).as_bytes()).await? {
-            let scopes = found.scopes.iter().filter_map(|name| Scope::from_name(name)).collect();
-            let limits = rate_limits(&found.rate_limits);
-            return Ok(Caller::from_authentication(found.id, found.tenant, environment, scopes, limits));
+        let hash = hasher.hash(key);
+        if let Some(found) = server.access.key(hash.as_bytes()).await? {
+            server.key_uses.note(found.id);
+            // The first one signs: a key that is found under another one is hashed anew, so that the other can go.
+            if let Some(present) = server.config.hashers.first().filter(|first| first.version() > hash.version()) {
+                server.key_uses.note_older_hash(&hash, &present.hash(key));
+            }
+            return caller(environment, &found).map(Caller::from_authentication);
         }
     }
     Err(PortError::Unauthenticated)
+}
+
+fn caller(environment: Environment, found: &KeyMatch) -> Result<Authenticated, PortError> {
+    // A network that cannot be read must not be left out: without any, the key could be used from anywhere.
+    let networks = found.allowed_ips.iter().map(|network| network.parse());
+    let allowed_ips = networks.collect::<Result<Vec<IpNet>, _>>().map_err(|_| {
+        tracing::error!(key = %found.id, "a network of a key cannot be read");
+        PortError::Internal
+    })?;
+    Ok(Authenticated {
+        key: found.id,
+        tenant: found.tenant,
+        environment,
+        scopes: found.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
+        allowed_ips,
+        expires_at: found.expires_at,
+        rate_limits: rate_limits(&found.rate_limits),
+    })
 }
 
 fn rate_limits(agreed: &RateOverrides) -> RateLimits {

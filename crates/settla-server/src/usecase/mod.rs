@@ -2,9 +2,11 @@
 
 mod access;
 mod account;
+mod api_key;
 mod auth;
 mod beneficiary;
 mod inbound;
+mod key_uses;
 mod ledger;
 mod quote;
 mod readiness;
@@ -21,9 +23,10 @@ use crate::runner::{Decided, Envelope, Runner, RunnerError};
 use async_trait::async_trait;
 use hmac::{Hmac, Mac};
 use settla_domain::decide::Command;
-use settla_domain::id::{BatchId, DeliveryId, EndpointId, QuoteId, TransferId};
+use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::time::Timestamp;
+use settla_port::api_key::{ApiKeyCreated, ApiKeyView, CreateApiKey, RotateApiKey};
 use settla_port::caller::{Caller, Me, Mutation, Reply};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
@@ -40,7 +43,7 @@ use settla_port::{Dependency, Platform};
 use settla_rails::fx::FxFeed;
 use settla_rails::off_ramp::OffRamp;
 use settla_rails::on_ramp::OnRamp;
-use settla_store::batch::SealedParties;
+use settla_store::batch::{Idempotency, SealedParties};
 use settla_store::inbox::InboxEvent;
 use settla_store::together::Unanswered;
 use settla_store::{Store, StoreError};
@@ -115,6 +118,7 @@ pub struct Server {
     cursors: Cursors,
     inbound: inbound::Inbound,
     access: access::Access,
+    key_uses: Arc<key_uses::KeyUses>,
 }
 
 impl Server {
@@ -131,8 +135,9 @@ impl Server {
         let cursors = Cursors::new(config.cursor_key);
         let inbound = inbound::Inbound::start(store.clone());
         let access = access::Access::start(&store, config.environment);
+        let key_uses = key_uses::KeyUses::start(&store);
         route::count_from_zero(&config.corridors);
-        Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound, access }
+        Self { config, store, runner, keyring, fx, facts, probes, cursors, inbound, access, key_uses }
     }
 
     /// Providers' events as they are kept, for the worker of this process; for the first who asks.
@@ -164,6 +169,17 @@ impl Server {
             .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
         mac.update(fingerprint);
         mac.finalize().into_bytes().to_vec()
+    }
+}
+
+/// What a change of a tenant's own uses its idempotency key up for.
+fn first_use(server: &Server, caller: &Caller, call: &Mutation, subject: Uuid) -> Idempotency {
+    Idempotency {
+        tenant: caller.tenant(),
+        key: call.idempotency_key.clone(),
+        fingerprint: server.keyed(&call.fingerprint),
+        refusal: None,
+        subject: Some(subject),
     }
 }
 
@@ -225,6 +241,32 @@ impl Platform for Server {
     }
     async fn me(&self, caller: &Caller) -> Result<Me, PortError> {
         account::me(self, caller).await
+    }
+    async fn create_api_key(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        ask: CreateApiKey,
+    ) -> Result<Reply<ApiKeyCreated>, PortError> {
+        api_key::create(self, caller, call, ask).await
+    }
+    async fn api_keys(&self, caller: &Caller, page: &PageRequest) -> Result<Page<ApiKeyView>, PortError> {
+        api_key::list(self, caller, page).await
+    }
+    async fn api_key(&self, caller: &Caller, id: KeyId) -> Result<ApiKeyView, PortError> {
+        api_key::get(self, caller, id).await
+    }
+    async fn rotate_api_key(
+        &self,
+        caller: &Caller,
+        call: &Mutation,
+        id: KeyId,
+        ask: RotateApiKey,
+    ) -> Result<Reply<ApiKeyCreated>, PortError> {
+        api_key::rotate(self, caller, call, id, ask).await
+    }
+    async fn revoke_api_key(&self, caller: &Caller, call: &Mutation, id: KeyId) -> Result<(), PortError> {
+        api_key::revoke(self, caller, call, id).await
     }
     async fn create_quote(
         &self,

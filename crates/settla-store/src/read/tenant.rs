@@ -21,6 +21,8 @@ pub struct KeyMatch {
     pub tenant: TenantNo,
     /// Scopes.
     pub scopes: Vec<String>,
+    /// The networks that it may be used from, in CIDR notation; any if there is none.
+    pub allowed_ips: Vec<String>,
     /// Until when it is one.
     pub expires_at: Option<Timestamp>,
     /// What was agreed instead of the usual limits.
@@ -40,6 +42,7 @@ pub async fn find_api_keys(
                 id: KeyId(r.try_get("id")?),
                 tenant: tenant(r)?,
                 scopes: r.try_get("scopes")?,
+                allowed_ips: r.try_get("allowed_ips")?,
                 expires_at: maybe_at(r, "expires_at")?,
                 rate_limits: RateOverrides::of(r)?,
             };

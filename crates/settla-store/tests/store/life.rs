@@ -175,7 +175,9 @@ pub async fn live(store: &Store, slug: &str) -> Life {
         hash_version: 1,
         hint: "sk_test_...1234",
         name: "backend",
-        scopes: &["transfers:write"],
+        scopes: &["transfers"],
+        allowed_ips: &[],
+        expires_at: None,
         actor: "test",
     };
     operator::create_key(&store.operator, &new).await.unwrap();

@@ -7,13 +7,12 @@ use super::share::Shares;
 use crate::dev::Home;
 use crate::failure::Failure;
 use crate::local::{ApiClient, System, top_up};
-use crate::operator::{self, Terms};
+use crate::operator::{self, NewKeyTerms, Terms};
 use serde_json::json;
 use settla_domain::limit::Limits;
 use settla_domain::money::{Currency, Money};
 use settla_store::Store;
 use settla_store::operator::{RateOverrides, set_rate_limits};
-use settla_vault::{Environment, KeyHasher};
 use std::time::Duration;
 
 /// Rate limits are on, as for everybody; these tenants have an agreement.
@@ -40,7 +39,7 @@ const EVENTS: [&str; 6] = [
 pub(super) async fn set_up(args: &Args, system: &System, db: &Store, hooks: &Hooks) -> Result<Vec<ApiClient>, Failure> {
     let home = Home::open(system.dir())?;
     let master = home.master_key()?;
-    let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
+    let hasher = home.signing_hasher()?;
     // With fees, and some more: whoever runs dry here would measure refusals.
     let shares = Shares::new(args.tenants, args.first_tenant_percent);
     let total = u64::from(args.rate) * u64::from(args.seconds);
@@ -54,7 +53,7 @@ pub(super) async fn set_up(args: &Args, system: &System, db: &Store, hooks: &Hoo
         let slug = format!("bench-{number}");
         let tenant = operator::create_tenant(db, &master, &slug, &slug, &terms, ACTOR).await?;
         set_rate_limits(&db.operator, tenant.number, &UNHINDERED, ACTOR).await?;
-        let (_, key) = operator::create_key(db, &hasher, &tenant, Environment::Test, "bench", ACTOR).await?;
+        let (_, key) = operator::create_key(db, &hasher, &tenant, &NewKeyTerms::default(), "bench", ACTOR).await?;
         let client = shared.with_key(key.expose());
         let endpoint = json!({ "url": hooks.url(clients.len()), "events": EVENTS });
         let endpoint = client.post("/v1/webhook-endpoints", "bench-endpoint", &endpoint).await?.success()?;

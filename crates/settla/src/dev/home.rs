@@ -3,12 +3,16 @@
 use crate::failure::Failure;
 use crate::sandbox::{self, SandboxKeys};
 use serde::{Deserialize, Serialize};
-use settla_vault::{MasterKey, Secret, WebhookSecret, random_bytes};
+use settla_vault::{KeyHasher, MasterKey, Secret, WebhookSecret, random_bytes};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+/// The secret that signs, and one that only verifies, from the environment.
+const SIGNING: &str = "SETTLA_API_KEY_HMAC_SECRET";
+const OTHER: &str = "SETTLA_API_KEY_HMAC_SECRET_OTHER";
 
 /// The folder.
 pub struct Home {
@@ -19,10 +23,34 @@ pub struct Home {
 /// Secrets of a local system, made at first start. In production they come from the environment.
 #[derive(Serialize, Deserialize)]
 struct Secrets {
-    api_key_hmac_secret: String,
+    /// The first signs, all verify.
+    api_key_hmac_secrets: Vec<KeySecret>,
     sandbox: SandboxKeys,
     /// Secrets of the servers' webhooks, by server.
     webhooks: BTreeMap<String, String>,
+}
+
+/// A secret that API keys are hashed under.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeySecret {
+    /// Stored hashes name it.
+    pub version: u16,
+    /// Hex of 32 bytes or more.
+    pub secret: String,
+}
+
+impl KeySecret {
+    /// A new one.
+    pub fn generate(version: u16) -> Self {
+        Self { version, secret: hex::encode(random_bytes::<32>()) }
+    }
+
+    fn hasher(&self) -> Result<KeyHasher, Failure> {
+        let secret = Secret::new(hex::decode(&self.secret).map_err(|_| {
+            Failure::new("the secret for hashing API keys is not hex").try_next("make one with `openssl rand -hex 32`")
+        })?);
+        Ok(KeyHasher::new(self.version, secret.expose())?)
+    }
 }
 
 /// A seeded tenant with its key. Only a local system keeps keys, so that it can print them again.
@@ -97,14 +125,46 @@ impl Home {
         key.map(String::as_str).ok_or_else(|| Failure::new(format!("no key of {server} in secrets.json")))
     }
 
-    /// `SETTLA_API_KEY_HMAC_SECRET` (hex, 32 bytes or more), or the one made for this folder.
-    pub fn api_key_hmac_secret(&self) -> Result<Secret<Vec<u8>>, Failure> {
-        match std::env::var("SETTLA_API_KEY_HMAC_SECRET") {
-            Ok(text) => hex::decode(&text).map(Secret::new).map_err(|_| {
-                Failure::new("SETTLA_API_KEY_HMAC_SECRET is not hex").try_next("make one with `openssl rand -hex 32`")
-            }),
-            Err(_) => Ok(Secret::new(hex::decode(&self.secrets.api_key_hmac_secret)?)),
+    /// Hashers of API keys: the first signs, all verify. From the environment ([`SIGNING`], [`OTHER`]) if it has them, or
+    /// from the folder.
+    pub fn key_hashers(&self) -> Result<Vec<KeyHasher>, Failure> {
+        let secrets = match std::env::var(SIGNING) {
+            Ok(signing) => {
+                let other = std::env::var(OTHER).ok().map(|other| from_environment(OTHER, &other)).transpose()?;
+                [from_environment(SIGNING, &signing)?].into_iter().chain(other).collect()
+            }
+            Err(_) => self.secrets.api_key_hmac_secrets.clone(),
+        };
+        let hashers = secrets.iter().map(KeySecret::hasher).collect::<Result<Vec<_>, _>>()?;
+        if let [one, other] = &hashers[..]
+            && one.version() == other.version()
+        {
+            return Err(Failure::new(format!("{SIGNING} and {OTHER} are of the same version")));
         }
+        Ok(hashers)
+    }
+
+    /// The one that new keys are hashed with.
+    pub fn signing_hasher(&self) -> Result<KeyHasher, Failure> {
+        self.key_hashers()?.into_iter().next().ok_or_else(|| Failure::new("no secret for hashing API keys"))
+    }
+
+    /// Changes the folder's secrets for API keys. Processes that run go on with those that they have.
+    pub fn change_key_secrets(
+        &self,
+        change: impl FnOnce(&mut Vec<KeySecret>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if std::env::var_os(SIGNING).is_some() {
+            return Err(Failure::new(format!("{SIGNING} is set: the folder's secrets are not in use"))
+                .try_next(format!("change {SIGNING} and {OTHER}; see docs/operations.md")));
+        }
+        let path = self.dir.join("secrets.json");
+        let mut secrets: Secrets = serde_json::from_slice(&fs::read(&path)?)?;
+        change(&mut secrets.api_key_hmac_secrets)?;
+        let draft = self.at(&format!("secrets.json.{}", std::process::id()));
+        let _ = fs::remove_file(&draft);
+        write_private(&draft, &serde_json::to_vec(&secrets)?)?;
+        Ok(fs::rename(draft, path)?)
     }
 
     /// The secret of a server's webhooks.
@@ -177,11 +237,20 @@ impl Home {
     }
 }
 
+/// `<version>:<hex>`, or the hex alone for version 1.
+fn from_environment(name: &str, text: &str) -> Result<KeySecret, Failure> {
+    let (version, secret) = text.split_once(':').unwrap_or(("1", text));
+    let version = version.parse().ok().filter(|version| *version > 0).ok_or_else(|| {
+        Failure::new(format!("{name} does not begin with a version")).try_next("write it as <version>:<hex>")
+    })?;
+    Ok(KeySecret { version, secret: secret.to_owned() })
+}
+
 fn make_secrets(path: &Path) -> Result<Secrets, Failure> {
     let random = || hex::encode(random_bytes::<32>());
     let webhook = || WebhookSecret::generate().expose().expose().clone();
     let secrets = Secrets {
-        api_key_hmac_secret: random(),
+        api_key_hmac_secrets: vec![KeySecret::generate(1)],
         sandbox: sandbox::servers().into_iter().map(|server| (server, random())).collect(),
         webhooks: sandbox::servers().into_iter().map(|server| (server, webhook())).collect(),
     };

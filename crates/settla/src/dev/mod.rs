@@ -13,14 +13,15 @@ mod seed;
 use crate::failure::Failure;
 use crate::operator::per_minute;
 use crate::{logging, platform};
+use ipnet::IpNet;
 use settla_node::reconcile::ReconcileConfig;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::platform::Running;
-pub use home::Home;
 use home::TenantCredentials;
+pub use home::{Home, KeySecret};
 pub(crate) use parts::{BLOCK_TIME, DEPTH};
 use parts::{Parts, Tuning};
 use reach::Reach;
@@ -55,6 +56,10 @@ pub struct Args {
     /// Requests a minute that each seeded tenant may make, of every class, instead of what it has.
     #[arg(long, value_parser = per_minute())]
     requests_per_minute: Option<u32>,
+    /// Network of a proxy of yours, several times or with commas between: what it says of a client's address
+    /// (`X-Forwarded-For`) is believed.
+    #[arg(long = "trusted-proxy", env = "SETTLA_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Vec<IpNet>,
     #[command(flatten)]
     reach: Reach,
 }
@@ -108,7 +113,15 @@ async fn bring_up(home: &Home, args: &Args) -> Result<System, Failure> {
         every: Duration::from_secs(args.reconcile_every_s),
         grace_at_most: Duration::from_secs(args.reconcile_grace_s),
     };
-    let mut platform = platform::start(parts.platform(home, &args.reach, local(port), local(0), reconcile)?).await?;
+    let mut platform = platform::start(parts.platform(
+        home,
+        &args.reach,
+        local(port),
+        local(0),
+        reconcile,
+        args.trusted_proxies.clone(),
+    )?)
+    .await?;
     // Who is told that the system is ready gets the money at the bank and hears of it.
     tokio::time::timeout(INTRODUCED_WITHIN, platform.introduced()).await.map_err(|_| {
         Failure::new("the sandbox does not take our address for its events").try_next("see sandbox/sandbox.log")

@@ -5,6 +5,7 @@ use super::reach::Reach;
 use crate::failure::Failure;
 use crate::platform::{self, PlatformConfig, ProviderAt};
 use crate::sandbox;
+use ipnet::IpNet;
 use settla_devkit::child::{Child, ChildSpec, attach_or_start};
 use settla_devkit::probe::http_ok;
 use settla_devkit::process::StopSignal;
@@ -66,6 +67,7 @@ impl Parts {
         api: SocketAddr,
         metrics: SocketAddr,
         reconcile: ReconcileConfig,
+        trusted_proxies: Vec<IpNet>,
     ) -> Result<PlatformConfig, Failure> {
         reach.check()?;
         // Its name, and that among the sandbox's servers.
@@ -83,7 +85,8 @@ impl Parts {
             database_url: self.database_url.clone(),
             api,
             metrics,
-            api_key_hmac_secret: home.api_key_hmac_secret()?,
+            key_hashers: home.key_hashers()?,
+            trusted_proxies,
             master_key: Arc::new(home.master_key()?),
             signer: home.at("signer"),
             rpc_urls: reach.nodes(self.anvil.url()),

@@ -4,13 +4,12 @@ use super::home::{Home, TenantCredentials};
 use super::parts::Parts;
 use crate::failure::Failure;
 use crate::local::{ApiClient, ServerFacts, top_up};
-use crate::operator::{self, Terms};
+use crate::operator::{self, NewKeyTerms, Terms};
 use crate::platform::{BANK, BANK_ACCOUNT};
 use crate::sandbox;
 use settla_domain::money::{Currency, Money};
 use settla_store::operator::{RateOverrides, set_rate_limits};
 use settla_store::{Store, StoreConfig};
-use settla_vault::{Environment, KeyHasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,14 +31,15 @@ pub async fn tenants(home: &Home, parts: &Parts, api: SocketAddr) -> Result<Vec<
         key: home.sandbox_key(sandbox::BANK)?.to_owned(),
         account: BANK_ACCOUNT.to_owned(),
     };
-    let hasher = KeyHasher::new(1, home.api_key_hmac_secret()?.expose())?;
+    let hasher = home.signing_hasher()?;
     for (slug, name) in TENANTS.iter().skip(known.len()) {
         // A start that was cut short may have made the tenant and not noted its key: it gets another one.
         let tenant = match settla_store::operator::find_tenant(&store.operator, slug).await? {
             Some(tenant) => tenant,
             None => operator::create_tenant(&store, &master, slug, name, &Terms::default(), "settla dev").await?,
         };
-        let (_, key) = operator::create_key(&store, &hasher, &tenant, Environment::Test, "dev", "settla dev").await?;
+        let (_, key) =
+            operator::create_key(&store, &hasher, &tenant, &NewKeyTerms::default(), "dev", "settla dev").await?;
         let credentials = TenantCredentials {
             slug: (*slug).to_owned(),
             name: (*name).to_owned(),

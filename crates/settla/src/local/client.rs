@@ -86,6 +86,12 @@ impl ApiClient {
         self.send(request.json(body)).await
     }
 
+    /// Takes away what there is, with an idempotency key.
+    pub async fn delete(&self, path: &str, key: &str) -> Result<Answer, Failure> {
+        let request = self.http.request(Method::DELETE, format!("{}{path}", self.base)).header("idempotency-key", key);
+        self.send(request).await
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         let response = request.bearer_auth(&self.key).send().await?;
         let status = response.status().as_u16();

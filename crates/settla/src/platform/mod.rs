@@ -7,6 +7,7 @@ mod signer;
 use crate::failure::Failure;
 use hmac::{Hmac, Mac};
 use introduction::{Party, introduce};
+use ipnet::IpNet;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use settla_domain::money::Currency;
 use settla_evm::{Address, Nodes};
@@ -25,7 +26,7 @@ use settla_server::route_facts::RouteFacts;
 use settla_server::runner::Runner;
 use settla_server::{Corridors, Probe, Server, ServerConfig, WebhookRules};
 use settla_store::{Store, StoreConfig, operator};
-use settla_vault::{Environment, KeyHasher, MasterKey, Secret, WebhookSecret};
+use settla_vault::{Environment, KeyHasher, MasterKey, Secret, WebhookSecret, random_bytes};
 use sha2::Sha256;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ use tokio::task::JoinHandle;
 
 pub use signer::SignerFolder;
 
+/// The setting that holds the secret which API keys are hashed under.
+const API_KEY_SECRET: &str = "SETTLA_API_KEY_HMAC_SECRET";
 /// The bank's name.
 pub const BANK: &str = "sandbank";
 /// Our account at the bank.
@@ -52,7 +55,10 @@ pub struct PlatformConfig {
     pub api: SocketAddr,
     /// Where the metrics are.
     pub metrics: SocketAddr,
-    pub api_key_hmac_secret: Secret<Vec<u8>>,
+    /// Hashers of API keys: the first signs, all verify.
+    pub key_hashers: Vec<KeyHasher>,
+    /// Networks of our own proxies.
+    pub trusted_proxies: Vec<IpNet>,
     pub master_key: Arc<MasterKey>,
     pub signer: PathBuf,
     /// JSON-RPC of the chain's nodes: a majority of them is believed.
@@ -146,16 +152,28 @@ fn derive(secret: &Secret<Vec<u8>>, purpose: &str) -> Result<[u8; 32], Failure> 
 
 /// Instances with different secrets would not recognise each other's keys, nor open each other's data: they
 /// may not work on one database.
-pub async fn agree(store: &Store, hasher: &KeyHasher, master: &MasterKey) -> Result<(), Failure> {
-    for (name, fingerprint) in
-        [("SETTLA_API_KEY_HMAC_SECRET", hasher.fingerprint()), ("master key", master.fingerprint())]
-    {
-        if operator::agree(&store.operator, name, &fingerprint).await?.is_err() {
+pub async fn agree(store: &Store, hashers: &[KeyHasher], master: &MasterKey) -> Result<(), Failure> {
+    let of_hasher = |hasher: &KeyHasher| match hasher.version() {
+        1 => (API_KEY_SECRET.to_owned(), hasher.fingerprint()),
+        version => (format!("{API_KEY_SECRET} of version {version}"), hasher.fingerprint()),
+    };
+    let of_master = ("master key".to_owned(), master.fingerprint());
+    for (name, fingerprint) in hashers.iter().map(of_hasher).chain([of_master]) {
+        if operator::agree(&store.operator, &name, &fingerprint).await?.is_err() {
             return Err(Failure::new(format!("another instance on this database was started with a different {name}"))
                 .try_next("use the same secret on all instances; see docs/operations.md"));
         }
     }
     Ok(())
+}
+
+/// A secret that all instances on this database share, drawn by the first of them and kept under the master key: what is
+/// made with it outlives the secrets that people replace.
+async fn shared_secret(store: &Store, master: &MasterKey) -> Result<Secret<Vec<u8>>, Failure> {
+    const NAME: &str = "platform secret";
+    let drawn = hex::encode(master.seal(NAME, &random_bytes::<32>()));
+    let kept = operator::agree(&store.operator, NAME, &drawn).await?.err().unwrap_or(drawn);
+    Ok(master.open(NAME, &hex::decode(kept)?)?)
 }
 
 /// Starts all roles.
@@ -165,8 +183,8 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
         .set_buckets_for_metric(Matcher::Full(LATENCY_METRIC.to_owned()), &LATENCY_BUCKETS_S)?
         .install_recorder()?;
     let store = Store::open(&StoreConfig::new(config.database_url.clone())).await?;
-    let hasher = KeyHasher::new(1, config.api_key_hmac_secret.expose())?;
-    agree(&store, &hasher, &config.master_key).await?;
+    agree(&store, &config.key_hashers, &config.master_key).await?;
+    let shared = shared_secret(&store, &config.master_key).await?;
 
     let rpc = Nodes::connect(&config.rpc_urls, config.chain_id).await?;
     let signer = Arc::new(SignerFolder::new(
@@ -219,9 +237,9 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let providers = secrets.keys().map(|name| (name.clone(), config.environment)).collect();
     let server_config = ServerConfig {
         environment: config.environment,
-        hashers: vec![hasher],
-        fingerprint_key: derive(&config.api_key_hmac_secret, "settla idempotency fingerprint")?,
-        cursor_key: derive(&config.api_key_hmac_secret, "settla cursor")?,
+        hashers: config.key_hashers,
+        fingerprint_key: derive(&shared, "settla idempotency fingerprint")?,
+        cursor_key: derive(&shared, "settla cursor")?,
         corridors,
         quote_lifetime_ms: 60_000,
         rate_age_ms_max: 10_000,
@@ -268,7 +286,7 @@ pub async fn start(config: PlatformConfig) -> Result<Running, Failure> {
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(node.run(signer, stopping.clone())),
-        serve_api(api, config.environment, server, providers, stopping.clone()),
+        serve_api(api, config.environment, server, providers, config.trusted_proxies, stopping.clone()),
         serve_metrics(metrics_listener, measured, stopping),
     ];
     Ok(Running { api: api_at, metrics: metrics_at, wallet, stop, tasks, introductions, store })
@@ -302,6 +320,7 @@ fn serve_api(
     environment: Environment,
     server: Arc<dyn Platform>,
     providers: BTreeMap<String, Environment>,
+    trusted_proxies: Vec<IpNet>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (live, test) = match environment {
@@ -309,7 +328,7 @@ fn serve_api(
         Environment::Test => (None, Some(server)),
     };
     let limits = Limits::default();
-    let gateway = Gateway { live, test, providers, limits: limits.clone() };
+    let gateway = Gateway { live, test, providers, trusted_proxies, limits: limits.clone() };
     tokio::spawn(async move {
         let drained = serve(listener, router(gateway), &limits, told(stop)).await;
         if drained.cut > 0 {

@@ -127,5 +127,5 @@ async fn the_examples_of_the_document_are_accepted() {
             assert_eq!(answer.status, status, "{path}: {}", answer.text());
         }
     }
-    assert_eq!(sent, 9);
+    assert_eq!(sent, 11);
 }

@@ -88,6 +88,7 @@ async fn the_prefix_picks_the_world() {
         live: Some(live.clone() as Arc<dyn Platform>),
         test: Some(test.clone() as Arc<dyn Platform>),
         providers: BTreeMap::new(),
+        trusted_proxies: Vec::new(),
         limits: Limits::default(),
     };
     let running = start_gateway(gateway, test.clone()).await;

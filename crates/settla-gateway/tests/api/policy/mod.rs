@@ -1,3 +1,4 @@
+mod addresses;
 mod bodies;
 mod idempotency;
 mod keys;

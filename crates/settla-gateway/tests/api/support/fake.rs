@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use settla_domain::id::{BatchId, DeliveryId, EndpointId, KeyId, QuoteId, TransferId};
 use settla_domain::money::Currency;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use settla_port::caller::{Caller, Me, Mutation, Reply, Scope};
+use settla_port::api_key::{ApiKeyCreated, ApiKeyView, CreateApiKey, RotateApiKey};
+use settla_port::caller::{Authenticated, Caller, Me, Mutation, Reply, Scope};
 use settla_port::error::PortError;
 use settla_port::ledger::{LedgerAccount, PostingFilter, PostingView};
 use settla_port::page::{Page, PageRequest};
@@ -55,6 +57,8 @@ pub struct Fake {
     pub behaviour: Mutex<Behaviour>,
     /// What the tenant may ask in a minute.
     pub rate_limits: Mutex<RateLimits>,
+    /// The networks that every key may be used from; any if there is none.
+    pub allowed_ips: Mutex<Vec<IpNet>>,
     pub replayed: AtomicBool,
     pub next_cursor: Mutex<Option<String>>,
     pub ready: AtomicBool,
@@ -74,6 +78,7 @@ impl Fake {
             claimed: Mutex::new(environment),
             behaviour: Mutex::new(Behaviour::Answer),
             rate_limits: Mutex::new(RateLimits::default()),
+            allowed_ips: Mutex::new(Vec::new()),
             replayed: AtomicBool::new(false),
             next_cursor: Mutex::new(None),
             ready: AtomicBool::new(true),
@@ -152,14 +157,53 @@ impl Platform for Fake {
         let known = keys.iter().find(|(known, _)| known.expose() == key.expose());
         let (_, scopes) = known.ok_or(PortError::Unauthenticated)?;
         let environment = *self.claimed.lock().unwrap();
-        let id = KeyId(uuid::Uuid::nil());
-        let limits = *self.rate_limits.lock().unwrap();
-        Ok(Caller::from_authentication(id, TenantNo(7), environment, scopes.clone(), limits))
+        Ok(Caller::from_authentication(Authenticated {
+            key: KeyId(uuid::Uuid::nil()),
+            tenant: TenantNo(7),
+            environment,
+            scopes: scopes.clone(),
+            allowed_ips: self.allowed_ips.lock().unwrap().clone(),
+            expires_at: None,
+            rate_limits: *self.rate_limits.lock().unwrap(),
+        }))
     }
 
     async fn me(&self, caller: &Caller) -> Port<Me> {
         self.enter("me", ()).await?;
         Ok(views::me(caller.scopes()))
+    }
+
+    async fn create_api_key(&self, _: &Caller, call: &Mutation, ask: CreateApiKey) -> Port<Reply<ApiKeyCreated>> {
+        self.enter("create_api_key", (call, ask)).await?;
+        let key = (!self.replayed.load(Ordering::SeqCst)).then(|| self.all.clone());
+        self.reply(ApiKeyCreated { view: views::new_api_key(), key, old_key_until: None })
+    }
+
+    async fn api_keys(&self, _: &Caller, page: &PageRequest) -> Port<Page<ApiKeyView>> {
+        self.enter("api_keys", page).await?;
+        self.page(views::api_key())
+    }
+
+    async fn api_key(&self, _: &Caller, id: KeyId) -> Port<ApiKeyView> {
+        self.enter("api_key", id).await?;
+        Ok(views::api_key())
+    }
+
+    async fn rotate_api_key(
+        &self,
+        _: &Caller,
+        call: &Mutation,
+        id: KeyId,
+        ask: RotateApiKey,
+    ) -> Port<Reply<ApiKeyCreated>> {
+        self.enter("rotate_api_key", (call, id, ask)).await?;
+        let key = (!self.replayed.load(Ordering::SeqCst)).then(|| self.all.clone());
+        let view = ApiKeyView { replaces: Some(id), ..views::new_api_key() };
+        self.reply(ApiKeyCreated { view, key, old_key_until: Some("2026-11-22T12:00:00Z".into()) })
+    }
+
+    async fn revoke_api_key(&self, _: &Caller, call: &Mutation, id: KeyId) -> Port<()> {
+        self.enter("revoke_api_key", (call, id)).await
     }
 
     async fn create_quote(&self, _: &Caller, call: &Mutation, ask: CreateQuote) -> Port<Reply<QuoteView>> {

@@ -34,7 +34,13 @@ pub async fn start_with(limits: Limits) -> Running {
     let fake = Arc::new(Fake::new(Environment::Test));
     let providers =
         BTreeMap::from([("harbour".to_owned(), Environment::Test), ("meridian".to_owned(), Environment::Live)]);
-    let gateway = Gateway { live: None, test: Some(fake.clone() as Arc<dyn Platform>), providers, limits };
+    let gateway = Gateway {
+        live: None,
+        test: Some(fake.clone() as Arc<dyn Platform>),
+        providers,
+        trusted_proxies: Vec::new(),
+        limits,
+    };
     start_gateway(gateway, fake).await
 }
 
@@ -87,6 +93,8 @@ impl Running {
 pub fn filled(path: &str) -> String {
     let id = if path.contains("transfers") {
         views::transfer_id().to_string()
+    } else if path.contains("api-keys") {
+        views::api_key().id.to_string()
     } else if path.contains("quotes") {
         views::quote_id().to_string()
     } else if path.contains("settlement-batches") {

@@ -1,3 +1,4 @@
+mod api_keys;
 mod ledger;
 mod me;
 mod quotes;

@@ -6,10 +6,9 @@ mod endpoint;
 pub(super) use delivery::{deliveries, delivery, redeliver, redeliver_range, send_test};
 pub(super) use endpoint::{create, delete, get, list, rotate_secret, update};
 
-use super::Server;
+use super::first_use;
 use settla_domain::refusal::Refusal;
 use settla_domain::tenant::TenantNo;
-use settla_port::caller::{Caller, Mutation};
 use settla_port::error::PortError;
 use settla_store::batch::Idempotency;
 use settla_store::read::{Changed, Used};
@@ -21,16 +20,6 @@ const DELIVERY: &str = "webhook delivery";
 /// What a webhook secret is sealed under: it opens for its own endpoint alone.
 pub fn secret_label(tenant: TenantNo, endpoint: Uuid) -> String {
     format!("webhook-secret/{}/{endpoint}", tenant.0)
-}
-
-fn first_use(server: &Server, caller: &Caller, call: &Mutation, subject: Uuid) -> Idempotency {
-    Idempotency {
-        tenant: caller.tenant(),
-        key: call.idempotency_key.clone(),
-        fingerprint: server.keyed(&call.fingerprint),
-        refusal: None,
-        subject: Some(subject),
-    }
 }
 
 /// What was made now, or by an earlier request that was the same.
