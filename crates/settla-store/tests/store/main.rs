@@ -1,5 +1,6 @@
 //! The store on a real Postgres: migrations, isolation, constraints, and the tables of work.
 
+mod api_keys;
 mod apply;
 mod life;
 #[path = "../support/mod.rs"]

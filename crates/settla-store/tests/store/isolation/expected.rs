@@ -10,9 +10,9 @@ access_revision
     app      : select
     auditor  : select
 api_keys
-    app      own: select
+    app      own: select insert update(retires_at,revoked_at)
     operator all: select insert update(expires_at,revoked_at)
-    auth     all: select
+    auth     all: select update(hash,hash_version,last_used_at)
 audit_log
     runner   own: insert
     app      own: insert

@@ -83,7 +83,7 @@ async fn no_role_owns_a_table_or_passes_by_row_level_security() {
 }
 
 #[tokio::test]
-async fn functions_that_see_more_than_their_caller_are_seven_and_closed_to_others() {
+async fn functions_that_see_more_than_their_caller_are_nine_and_closed_to_others() {
     let (_database, mut superuser) = ground().await;
     let definers = "SELECT p.proname || ' of ' || p.proowner::regrole || ' for '
                         || (SELECT string_agg(r.rolname, ',' ORDER BY r.rolname) FROM pg_roles r
@@ -98,7 +98,9 @@ async fn functions_that_see_more_than_their_caller_are_seven_and_closed_to_other
             "find_api_keys of settla_auth for settla_app,settla_auth with search_path=settla, pg_temp;enable_seqscan=off;plan_cache_mode=force_generic_plan",
             "find_topup_owner of settla_auth for settla_auth,settla_worker with search_path=settla, pg_temp",
             "make_partitions of settla_owner for settla_owner,settla_worker with search_path=settla, pg_temp;lock_timeout=2s",
+            "note_key_uses of settla_auth for settla_app,settla_auth with search_path=settla, pg_temp;enable_seqscan=off",
             "partition_needed_for of settla_auditor for settla_auditor,settla_owner with search_path=settla, pg_temp",
+            "rehash_api_key of settla_auth for settla_app,settla_auth with search_path=settla, pg_temp;enable_seqscan=off",
             "terms_changed of settla_auth for settla_auth,settla_owner with search_path=settla, pg_temp",
         ]
     );
