@@ -31,6 +31,26 @@ pub enum TenantStatus {
     Closed,
 }
 
+impl TenantStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Onboarding, Self::Active, Self::Suspended, Self::Closed];
+
+    /// As stored and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Onboarding => "onboarding",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
 /// What a tenant has agreed with us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantTerms {

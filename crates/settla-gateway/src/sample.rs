@@ -233,6 +233,7 @@ pub fn new_api_key() -> ApiKeyView {
         expires_at: Some("2027-11-21T12:00:00Z".into()),
         revoked_at: None,
         last_used_at: None,
+        made_by: Some(KeyId(Uuid::from_u128(0x0193_9d2a_6e10_7b1a_8c42_1f0e_9d8c_7b6a))),
         replaces: None,
     }
 }

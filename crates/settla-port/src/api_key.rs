@@ -89,6 +89,10 @@ pub struct ApiKeyView {
     /// RFC 3339, to some seconds; absent if it never was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
+    /// The key that it was made with; absent if we made it for you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub made_by: Option<KeyId>,
     /// The key that it was made instead of.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

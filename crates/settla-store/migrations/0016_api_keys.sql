@@ -4,6 +4,8 @@ SET ROLE settla_owner;
 SET search_path = settla;
 ALTER TABLE api_keys
     ADD COLUMN allowed_ips cidr[] NOT NULL DEFAULT '{}' CHECK (cardinality(allowed_ips) <= 32),
+    -- The key that a request made it with: whoever had that one has had this one.
+    ADD COLUMN made_by uuid,
     -- A rotation ends the older key here, and leaves what its answers said as it was.
     ADD COLUMN retires_at timestamptz,
     ADD COLUMN replaces uuid,
@@ -11,7 +13,8 @@ ALTER TABLE api_keys
     ADD CONSTRAINT api_keys_scopes CHECK (cardinality(scopes) BETWEEN 1 AND 16),
     ADD CONSTRAINT api_keys_name CHECK (length(name) BETWEEN 1 AND 64),
     ADD CONSTRAINT api_keys_of_tenant UNIQUE (tenant, id),
-    ADD CONSTRAINT api_keys_replaces FOREIGN KEY (tenant, replaces) REFERENCES api_keys (tenant, id);
+    ADD CONSTRAINT api_keys_replaces FOREIGN KEY (tenant, replaces) REFERENCES api_keys (tenant, id),
+    ADD CONSTRAINT api_keys_made_by FOREIGN KEY (tenant, made_by) REFERENCES api_keys (tenant, id);
 DROP INDEX api_keys_by_tenant;
 GRANT INSERT, UPDATE (retires_at, revoked_at) ON api_keys TO settla_app;
 GRANT UPDATE (hash, hash_version, last_used_at) ON api_keys TO settla_auth;

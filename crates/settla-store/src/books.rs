@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use crate::bounded::BoundedPool;
-use crate::row::{currency, money, tenant};
+use crate::row::{currency, money, tenant, tenant_i32};
 use settla_domain::account::AccountId;
 use settla_domain::effect::EffectKind;
 use settla_domain::money::{Currency, Money};
@@ -66,6 +66,31 @@ pub async fn states(auditor: &BoundedPool) -> Result<Vec<(String, i64)>, StoreEr
         .fetch_all(auditor)
         .await?;
     rows.iter().map(|r| Ok((r.try_get("state")?, r.try_get("n")?))).collect()
+}
+
+/// What of a tenant is still with us, in words: money, transfers that have not ended, withdrawals that are not paid.
+pub async fn left_of(auditor: &BoundedPool, tenant: TenantNo) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT n, what FROM (
+             SELECT available + held + in_transit AS n, 'in ' || currency AS what FROM positions WHERE tenant = $1
+             UNION ALL SELECT count(*), 'transfers' FROM transfers WHERE tenant = $1 AND live
+             UNION ALL SELECT count(*), 'withdrawals' FROM withdrawals WHERE tenant = $1 AND state = 'PENDING') l
+         WHERE n <> 0 ORDER BY what",
+    )
+    .bind(tenant_i32(tenant))
+    .fetch_all(auditor)
+    .await?;
+    rows.iter().map(|r| left(r.try_get("n")?, r.try_get("what")?)).collect()
+}
+
+fn left(n: i64, what: &str) -> Result<String, StoreError> {
+    match what.strip_prefix("in ") {
+        Some(code) => {
+            let currency: Currency = code.parse().map_err(|_| StoreError::Corrupt("currency"))?;
+            Ok(format!("{} {currency}", Money::new(currency, i128::from(n)).decimal()))
+        }
+        None => Ok(format!("{n} {what}")),
+    }
 }
 
 /// Debits of transfers that have not ended: what the pending use of limits must equal, and what, with pending

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod dev;
 pub mod doctor;
 pub mod failure;
+pub mod incident;
 pub mod ledger;
 pub mod local;
 mod logging;

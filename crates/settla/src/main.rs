@@ -1,7 +1,9 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use settla::{bench, data, demo, dev, doctor, ledger, operator, outbox, reconcile, review, route, sandbox, ui};
+use settla::{
+    bench, data, demo, dev, doctor, incident, ledger, operator, outbox, reconcile, review, route, sandbox, ui,
+};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -36,6 +38,8 @@ enum Command {
     Tenant(operator::TenantArgs),
     /// Make, revoke and list API keys.
     Key(operator::KeyArgs),
+    /// Contain an incident: stop a key or a tenant at once.
+    Incident(incident::Args),
     /// Decide about payments under review, two people together.
     Review(review::Args),
     /// Work that failed again and again: list it, put it back.
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
             Command::Ledger(args) => ledger::run(args).await,
             Command::Tenant(args) => operator::tenant(args).await,
             Command::Key(args) => operator::key(args).await,
+            Command::Incident(args) => incident::run(args).await,
             Command::Review(args) => review::run(args).await,
             Command::Outbox(args) => outbox::run(args).await,
             Command::Route(args) => route::run(args).await,

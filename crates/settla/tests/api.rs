@@ -171,7 +171,7 @@ async fn duplicates_refusals_and_strangers_change_nothing() {
 async fn a_tenant_gets_no_more_through_than_was_agreed() {
     let fixture = Fixture::start("rate", &[]).await;
     let limit =
-        async |options: &[&str]| drop(settla(&fixture, &[&["tenant", "limit", "acme"], options].concat()).await);
+        async |options: &[&str]| drop(settla(&fixture, &[&["tenant", "requests", "acme"], options].concat()).await);
     let (client, other) = (fixture.system.client(0).unwrap(), fixture.system.client(1).unwrap());
     // Terms that are changed hold for every process within a second.
     let holds = async |quotes: u64, transfers: u64| {

@@ -2,7 +2,6 @@
 
 use super::Server;
 use settla_domain::money::Money;
-use settla_domain::tenant::TenantStatus;
 use settla_port::caller::{Caller, FeeView, LimitView, Me, RateLimitView};
 use settla_port::error::PortError;
 use settla_store::read::TenantProfile;
@@ -15,12 +14,6 @@ pub(super) async fn profile(server: &Server, caller: &Caller) -> Result<Arc<Tena
 
 pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError> {
     let profile = profile(server, caller).await?;
-    let status = match profile.terms.status {
-        TenantStatus::Onboarding => "onboarding",
-        TenantStatus::Active => "active",
-        TenantStatus::Suspended => "suspended",
-        TenantStatus::Closed => "closed",
-    };
     let fees = profile.terms.fees.iter().map(|(currency, fee)| FeeView {
         currency: currency.code().to_owned(),
         on_ramp_bps: fee.on_ramp_bps,
@@ -37,7 +30,7 @@ pub(super) async fn me(server: &Server, caller: &Caller) -> Result<Me, PortError
     Ok(Me {
         tenant_id: profile.id,
         name: profile.name.clone(),
-        status: status.to_owned(),
+        status: profile.terms.status.name().to_owned(),
         environment: caller.environment().as_str().to_owned(),
         key_id: caller.key(),
         scopes: caller.scopes().to_vec(),

@@ -40,6 +40,7 @@ fn view(row: &ApiKeyRow) -> ApiKeyView {
         expires_at: ends_at.map(Timestamp::to_rfc3339),
         revoked_at: row.revoked_at.map(Timestamp::to_rfc3339),
         last_used_at: row.last_used_at.map(Timestamp::to_rfc3339),
+        made_by: row.made_by,
         replaces: row.replaces.map(|(old, _)| old),
     }
 }
@@ -67,7 +68,7 @@ impl Draft {
         Ok(Self { hint: key.hint(), key, hash })
     }
 
-    fn stored(&self, server: &Server) -> NewApiKey<'_> {
+    fn stored(&self, server: &Server, caller: &Caller) -> NewApiKey<'_> {
         NewApiKey {
             environment: server.config.environment.as_str(),
             hash: self.hash.as_bytes(),
@@ -75,6 +76,7 @@ impl Draft {
             hint: &self.hint,
             keys_max: KEYS_MAX,
             created_at: now(),
+            made_by: caller.key(),
         }
     }
 }
@@ -96,13 +98,14 @@ pub(super) async fn create(
         retires_at: None,
         revoked_at: None,
         last_used_at: None,
+        made_by: None,
         replaces: None,
     };
     let draft = Draft::new(server)?;
     let first = first_use(server, caller, call, like.id.0);
     let actor = caller.key().to_string();
     let asked = Asked { first: &first, actor: &actor, request_id: &call.request_id };
-    let made = read::create_api_key(&server.store.app, &asked, &draft.stored(server), &like).await;
+    let made = read::create_api_key(&server.store.app, &asked, &draft.stored(server, caller), &like).await;
     answer(server, caller, &first, made.map_err(from_store)?, draft).await
 }
 
@@ -129,7 +132,7 @@ pub(super) async fn rotate(
         within(caller, old)?;
         not_longer(caller, expires_at.or(old.expires_at))
     };
-    let made = read::rotate_api_key(&server.store.app, &asked, &draft.stored(server), rotation, may).await;
+    let made = read::rotate_api_key(&server.store.app, &asked, &draft.stored(server, caller), rotation, may).await;
     answer(server, caller, &first, made.map_err(from_store)??, draft).await
 }
 

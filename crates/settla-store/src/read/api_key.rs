@@ -36,6 +36,8 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, to some seconds.
     pub last_used_at: Option<Timestamp>,
+    /// The key that a request made it with; none if an operator did.
+    pub made_by: Option<KeyId>,
     /// The key that this one was made instead of, and until when that one was said to work then.
     pub replaces: Option<(KeyId, Timestamp)>,
 }
@@ -48,7 +50,7 @@ impl ApiKeyRow {
 }
 
 const COLUMNS: &str = "id, name, hint, scopes, allowed_ips::text[] AS allowed_ips, created_at, expires_at, retires_at, revoked_at, \
-     last_used_at, replaces, replaced_until";
+     last_used_at, made_by, replaces, replaced_until";
 
 fn row(r: &PgRow) -> Result<ApiKeyRow, StoreError> {
     let replaces: Option<Uuid> = r.try_get("replaces")?;
@@ -63,6 +65,7 @@ fn row(r: &PgRow) -> Result<ApiKeyRow, StoreError> {
         retires_at: maybe_at(r, "retires_at")?,
         revoked_at: maybe_at(r, "revoked_at")?,
         last_used_at: maybe_at(r, "last_used_at")?,
+        made_by: r.try_get::<Option<Uuid>, _>("made_by")?.map(KeyId),
         replaces: replaces.map(KeyId).zip(maybe_at(r, "replaced_until")?),
     })
 }
@@ -82,6 +85,8 @@ pub struct NewApiKey<'a> {
     pub keys_max: i64,
     /// When it is made.
     pub created_at: Timestamp,
+    /// The key of the request.
+    pub made_by: KeyId,
 }
 
 /// What came of making a key.
@@ -204,8 +209,8 @@ async fn insert(
 ) -> Result<ApiKeyRow, StoreError> {
     let made = sqlx::query(&format!(
         "INSERT INTO api_keys (id, tenant, environment, hash, hash_version, hint, name, scopes, allowed_ips, created_at, expires_at,
-             replaces, replaced_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[]::cidr[], $10, $11, $12, $13) RETURNING {COLUMNS}"
+             replaces, replaced_until, made_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[]::cidr[], $10, $11, $12, $13, $14) RETURNING {COLUMNS}"
     ))
     .bind(asked.first.subject)
     .bind(tenant_i32(asked.first.tenant))
@@ -220,6 +225,7 @@ async fn insert(
     .bind(like.expires_at.map(Timestamp::to_datetime))
     .bind(like.replaces.map(|(old, _)| old.0))
     .bind(like.replaces.map(|(_, until)| until.to_datetime()))
+    .bind(new.made_by.0)
     .fetch_one(&mut **tx)
     .await?;
     row(&made)

@@ -5,11 +5,14 @@ use crate::support::{now, open, tenant};
 use futures_util::future::join_all;
 use settla_devkit::TestDatabase;
 use settla_domain::id::KeyId;
-use settla_domain::tenant::TenantNo;
+use settla_domain::money::Currency;
+use settla_domain::tenant::{TenantNo, TenantStatus};
 use settla_domain::time::Timestamp;
-use settla_store::Store;
+use settla_store::operator::{self, FeesChange, LimitsChange, NewKey, Reason};
 use settla_store::read::{self, ApiKeyRow, KeyMade, KeyRevoked, NewApiKey, Rotation};
-use std::collections::HashMap;
+use settla_store::{Store, StoreError, books};
+use sqlx::{Connection, PgConnection};
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 const MANY: i64 = 1_000;
@@ -26,22 +29,51 @@ fn like(allowed_ips: &[&str], expires_at: Option<Timestamp>) -> ApiKeyRow {
         retires_at: None,
         revoked_at: None,
         last_used_at: None,
+        made_by: None,
         replaces: None,
     }
 }
 
-fn new(hash: &[u8; 32], keys_max: i64) -> NewApiKey<'_> {
-    NewApiKey { environment: "test", hash, hash_version: 1, hint: "sk_test_****1234", keys_max, created_at: now() }
+fn new(hash: &[u8; 32], keys_max: i64, made_by: KeyId) -> NewApiKey<'_> {
+    NewApiKey {
+        environment: "test",
+        hash,
+        hash_version: 1,
+        hint: "sk_test_****1234",
+        keys_max,
+        created_at: now(),
+        made_by,
+    }
 }
 
-async fn make(store: &Store, tenant: TenantNo, n: u8, keys_max: i64, like: &ApiKeyRow) -> KeyMade {
+/// A tenant with a key that an operator has made.
+async fn keeper(store: &Store, slug: &str, n: u8) -> (TenantNo, KeyId) {
+    let (tenant, id) = (tenant(store, slug).await, KeyId(Uuid::now_v7()));
+    let new = NewKey {
+        id,
+        tenant,
+        environment: "test",
+        hash: &[n; 32],
+        hash_version: 1,
+        hint: "sk_test_****1234",
+        name: "first",
+        scopes: &["keys"],
+        allowed_ips: &[],
+        expires_at: None,
+        actor: "test",
+    };
+    operator::create_key(&store.operator, &new).await.unwrap();
+    (tenant, id)
+}
+
+async fn make(store: &Store, (tenant, by): (TenantNo, KeyId), n: u8, keys_max: i64, like: &ApiKeyRow) -> KeyMade {
     let first = first(tenant, &format!("key-{n}"), Uuid::now_v7());
     let hash = [n; 32];
-    read::create_api_key(&store.app, &asked(&first), &new(&hash, keys_max), like).await.unwrap()
+    read::create_api_key(&store.app, &asked(&first), &new(&hash, keys_max, by), like).await.unwrap()
 }
 
-async fn made(store: &Store, tenant: TenantNo, n: u8, like: &ApiKeyRow) -> ApiKeyRow {
-    match make(store, tenant, n, MANY, like).await {
+async fn made(store: &Store, by: (TenantNo, KeyId), n: u8, like: &ApiKeyRow) -> ApiKeyRow {
+    match make(store, by, n, MANY, like).await {
         KeyMade::Made(row) => row,
         other => panic!("{other:?}"),
     }
@@ -55,9 +87,9 @@ async fn found(store: &Store, n: u8) -> Option<read::KeyMatch> {
 async fn a_tenant_has_so_many_good_keys_however_many_it_asks_for_at_once() {
     let database = TestDatabase::create().await.unwrap();
     let store = open(database.url()).await;
-    let tenant = tenant(&store, "acme").await;
+    let acme @ (tenant, _) = keeper(&store, "acme", 100).await;
     let like = like(&["203.0.113.0/24", "2001:db8::/32"], None);
-    let outcomes = join_all((0..12).map(|n| make(&store, tenant, n, 5, &like))).await;
+    let outcomes = join_all((0..12).map(|n| make(&store, acme, n, 6, &like))).await;
     let of: Vec<KeyId> = outcomes
         .iter()
         .filter_map(|outcome| if let KeyMade::Made(row) = outcome { Some(row.id) } else { None })
@@ -65,26 +97,29 @@ async fn a_tenant_has_so_many_good_keys_however_many_it_asks_for_at_once() {
     assert_eq!(of.len(), 5);
     assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, KeyMade::TooMany)).count(), 7);
     let rows = read::api_keys(&store.app, tenant, "test", None, 100).await.unwrap();
-    assert!(rows.len() == 5 && rows.iter().all(|row| row.allowed_ips == like.allowed_ips), "{rows:?}");
+    let (made, by_operator) = rows.split_at(5);
+    assert!(made.iter().all(|row| row.allowed_ips == like.allowed_ips && row.made_by == Some(acme.1)), "{made:?}");
+    assert!(matches!(by_operator, [row] if row.id == acme.1 && row.made_by.is_none()), "{by_operator:?}");
     // One that is revoked or over makes room; a refusal has not used its key up.
     let revoke = first(tenant, "revoke", of[0].0);
     let revoked = read::revoke_api_key(&store.app, &asked(&revoke), "test", of[0]).await.unwrap();
     assert!(matches!(revoked, KeyRevoked::Revoked));
     let refused = (0..12).zip(&outcomes).find(|(_, outcome)| matches!(outcome, KeyMade::TooMany)).unwrap().0;
-    assert!(matches!(make(&store, tenant, refused, 5, &like).await, KeyMade::Made(_)));
-    assert!(matches!(make(&store, tenant, 200, 5, &like).await, KeyMade::TooMany));
+    assert!(matches!(make(&store, acme, refused, 6, &like).await, KeyMade::Made(_)));
+    assert!(matches!(make(&store, acme, 200, 6, &like).await, KeyMade::TooMany));
 }
 
 #[tokio::test]
 async fn a_key_ends_at_the_earlier_of_its_ends() {
     let database = TestDatabase::create().await.unwrap();
     let store = open(database.url()).await;
-    let (acme, other) = (tenant(&store, "acme").await, tenant(&store, "other").await);
+    let keeper_of_acme @ (acme, by) = keeper(&store, "acme", 100).await;
+    let (other, _) = keeper(&store, "other", 101).await;
     let soon = now().plus_ms(5_000);
-    let old = made(&store, acme, 1, &like(&[], Some(soon))).await;
+    let old = made(&store, keeper_of_acme, 1, &like(&[], Some(soon))).await;
     let rotate = async |tenant, key: &str, n: u8, environment, overlap_s| {
         let (first, hash) = (first(tenant, key, Uuid::now_v7()), [n; 32]);
-        let new = NewApiKey { environment, ..new(&hash, MANY) };
+        let new = NewApiKey { environment, ..new(&hash, MANY, by) };
         let rotation = Rotation { old: old.id, overlap_s, expires_at: None };
         let may = |_: &ApiKeyRow| Ok::<(), ()>(());
         read::rotate_api_key(&store.app, &asked(&first), &new, rotation, may).await.unwrap().unwrap()
@@ -105,7 +140,7 @@ async fn a_key_ends_at_the_earlier_of_its_ends() {
     let (no, hash) = (first(acme, "no", Uuid::now_v7()), [5; 32]);
     let rotation = Rotation { old: second.id, overlap_s: 0, expires_at: None };
     let refused =
-        read::rotate_api_key(&store.app, &asked(&no), &new(&hash, MANY), rotation, |_: &ApiKeyRow| Err("no")).await;
+        read::rotate_api_key(&store.app, &asked(&no), &new(&hash, MANY, by), rotation, |_: &ApiKeyRow| Err("no")).await;
     assert!(matches!(refused.unwrap(), Err("no")));
     assert!(found(&store, 5).await.is_none() && found(&store, 2).await.unwrap().expires_at == Some(soon));
 }
@@ -114,9 +149,8 @@ async fn a_key_ends_at_the_earlier_of_its_ends() {
 async fn uses_are_noted_and_hashes_renewed_without_a_change_of_access() {
     let database = TestDatabase::create().await.unwrap();
     let store = open(database.url()).await;
-    let tenant = tenant(&store, "acme").await;
-    let (used, unused) =
-        (made(&store, tenant, 1, &like(&[], None)).await, made(&store, tenant, 2, &like(&[], None)).await);
+    let acme @ (tenant, _) = keeper(&store, "acme", 100).await;
+    let (used, unused) = (made(&store, acme, 1, &like(&[], None)).await, made(&store, acme, 2, &like(&[], None)).await);
     let revision = read::access_revision(&store.app).await.unwrap();
     let last = async |id| read::api_key(&store.app, tenant, "test", id).await.unwrap().unwrap().last_used_at;
     let note = async |at| read::note_key_uses(&store.app, &HashMap::from([(used.id, at)])).await.unwrap();
@@ -143,4 +177,96 @@ async fn uses_are_noted_and_hashes_renewed_without_a_change_of_access() {
     let revoke = first(tenant, "revoke", used.id.0);
     read::revoke_api_key(&store.app, &asked(&revoke), "test", used.id).await.unwrap();
     assert!(read::access_revision(&store.app).await.unwrap() > revision);
+}
+
+#[tokio::test]
+async fn a_key_in_wrong_hands_goes_with_all_that_were_made_with_it() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let acme @ (tenant, first_key) = keeper(&store, "acme", 100).await;
+    let (other, others) = keeper(&store, "other", 101).await;
+    let stolen = made(&store, acme, 1, &like(&[], None)).await;
+    let child = made(&store, (tenant, stolen.id), 2, &like(&[], None)).await;
+    let grandchild = made(&store, (tenant, child.id), 3, &like(&[], None)).await;
+    let sibling = made(&store, acme, 4, &like(&[], None)).await;
+    let contained = async |key| {
+        let mut keys: Vec<KeyId> = operator::contain_key(&store.operator, key, "ada", "leaked")
+            .await
+            .unwrap()
+            .iter()
+            .map(|key| key.id)
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(contained(stolen.id).await, [stolen.id, child.id, grandchild.id]);
+    assert_eq!(contained(stolen.id).await, [], "again: nothing is left");
+    for (n, is_good) in [(1, false), (2, false), (3, false), (4, true), (100, true), (101, true)] {
+        assert_eq!(found(&store, n).await.is_some(), is_good, "{n}");
+    }
+    let why = Reason { tenant, actor: "ada", reason: "leaked" };
+    let (before, keys) = operator::contain_tenant(&store.operator, &why).await.unwrap();
+    assert_eq!(before, TenantStatus::Active);
+    let mut keys: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
+    keys.sort();
+    assert_eq!(keys, [first_key, sibling.id]);
+    assert!(found(&store, 101).await.is_some_and(|key| (key.tenant, key.id) == (other, others)));
+    let row = operator::find_tenant(&store.operator, "acme").await.unwrap().unwrap();
+    assert_eq!(row.status, "suspended");
+    let (before, keys) = operator::contain_tenant(&store.operator, &why).await.unwrap();
+    assert_eq!((before, keys), (TenantStatus::Suspended, vec![]));
+    assert_eq!(books::left_of(&store.auditor, tenant).await.unwrap(), Vec::<String>::new());
+
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let entries = "SELECT action || ' ' || count(*) FROM settla.audit_log WHERE actor = 'ada' AND coalesce(detail ->> 'reason', object) = 'leaked' GROUP BY action ORDER BY 1";
+    let entries: Vec<String> = sqlx::query_scalar(entries).fetch_all(&mut superuser).await.unwrap();
+    assert_eq!(entries, ["incident.nothing_to_contain 2", "key.contain 5", "tenant.status 1"]);
+}
+
+#[tokio::test]
+async fn status_fees_and_limits_change_with_a_reason() {
+    let database = TestDatabase::create().await.unwrap();
+    let store = open(database.url()).await;
+    let tenant = tenant(&store, "acme").await;
+    let why = Reason { tenant, actor: "ada", reason: "agreed" };
+    let terms = async || {
+        let tenants = BTreeSet::from([tenant]);
+        read::profiles(&store.runner, &tenants).await.unwrap().remove(&tenant).unwrap().terms
+    };
+    let set = async |from: &[TenantStatus], to| operator::set_status(&store.operator, &why, from, to).await.unwrap();
+    use TenantStatus::{Active, Closed, Suspended};
+    assert_eq!(set(&[Suspended], Active).await, Err(Active));
+    assert_eq!(set(&[Active], Suspended).await, Ok(()));
+    assert_eq!(terms().await.status, Suspended);
+    assert_eq!(set(&[Suspended], Closed).await, Ok(()));
+    assert_eq!(set(&[Suspended], Active).await, Err(Closed), "for good");
+
+    let before = terms().await;
+    let fees = FeesChange { on_ramp_bps: Some(7), maximum: Some(999_999), ..FeesChange::default() };
+    assert!(operator::change_fees(&store.operator, &why, Currency::GBP, fees).await.unwrap());
+    let limits = LimitsChange { per_day: Some(123), ..LimitsChange::default() };
+    assert!(operator::change_limits(&store.operator, &why, Currency::GBP, limits).await.unwrap());
+    let (old, new) = (before.fees[&Currency::GBP], terms().await.fees[&Currency::GBP]);
+    assert_eq!((new.on_ramp_bps, new.maximum), (7, 999_999));
+    assert_eq!((new.off_ramp_bps, new.minimum), (old.off_ramp_bps, old.minimum), "what is not named stays");
+    let (old, new) = (before.limits[&Currency::GBP], terms().await.limits[&Currency::GBP]);
+    assert_eq!((new.per_day, new.per_transfer, new.pending), (123, old.per_transfer, old.pending));
+    assert!(!operator::change_fees(&store.operator, &why, Currency::KES, fees).await.unwrap(), "none were agreed");
+    let upside_down = FeesChange { minimum: Some(2), maximum: Some(1), ..FeesChange::default() };
+    let refused = operator::change_fees(&store.operator, &why, Currency::GBP, upside_down).await;
+    assert!(matches!(refused, Err(StoreError::Constraint(_))), "{refused:?}");
+
+    let mut superuser = PgConnection::connect(database.url()).await.unwrap();
+    let entries = "SELECT action || ' ' || object || ' ' || coalesce(detail -> 'after' ->> 'on_ramp_bps', detail -> 'after' ->> 'per_day', detail ->> 'after')
+                   FROM settla.audit_log WHERE actor = 'ada' AND detail ->> 'reason' = 'agreed' AND detail ? 'before' ORDER BY id";
+    let entries: Vec<String> = sqlx::query_scalar(entries).fetch_all(&mut superuser).await.unwrap();
+    assert_eq!(
+        entries,
+        [
+            "tenant.status suspended suspended",
+            "tenant.status closed closed",
+            "tenant.fees GBP 7",
+            "tenant.limits GBP 123"
+        ]
+    );
 }

@@ -39,6 +39,7 @@ pub async fn open(url: &str) -> Store {
 /// An active tenant that may send pounds.
 pub async fn tenant(store: &Store, slug: &str) -> TenantNo {
     let new = operator::NewTenant {
+        status: settla_domain::tenant::TenantStatus::Active,
         id: TenantId(Uuid::now_v7()),
         slug,
         name: slug,

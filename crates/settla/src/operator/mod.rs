@@ -3,6 +3,7 @@
 mod key;
 mod secret;
 mod tenant;
+mod terms;
 
 use crate::dev::Home;
 use crate::failure::Failure;
@@ -11,6 +12,7 @@ use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::limit::Limits;
 use settla_domain::money::Currency;
+use settla_domain::tenant::TenantStatus;
 use settla_domain::time::Timestamp;
 use settla_port::caller::Scope;
 use settla_store::operator::{self as store, NewKey, NewTenant, RateOverrides, TenantRow};
@@ -20,6 +22,7 @@ use uuid::Uuid;
 
 pub use key::{KeyArgs, key};
 pub use tenant::{TenantArgs, tenant};
+pub(crate) use terms::reason;
 
 /// What a limit of requests a minute can be.
 pub(crate) fn per_minute() -> clap::builder::RangedI64ValueParser<u32> {
@@ -28,6 +31,7 @@ pub(crate) fn per_minute() -> clap::builder::RangedI64ValueParser<u32> {
 
 /// Fees and limits of a new tenant, the same numbers in every source currency.
 pub(crate) struct Terms {
+    pub(crate) status: TenantStatus,
     pub(crate) spread_bps: u16,
     pub(crate) fees: FeeSchedule,
     pub(crate) limits: Limits,
@@ -37,6 +41,7 @@ impl Default for Terms {
     /// 0.40 % and 0.35 %, from 0.50 to 2,500.00; 1 million a transfer, 50 million a day and in progress.
     fn default() -> Self {
         Self {
+            status: TenantStatus::Active,
             spread_bps: 30,
             fees: FeeSchedule { on_ramp_bps: 40, off_ramp_bps: 35, minimum: 50, maximum: 250_000 },
             limits: Limits { per_transfer: 100_000_000, per_day: 5_000_000_000, pending: 5_000_000_000 },
@@ -57,7 +62,15 @@ pub(crate) async fn create_tenant(
 ) -> Result<TenantRow, Failure> {
     let id = TenantId(Uuid::now_v7());
     let currencies: Vec<_> = SOURCES.iter().map(|c| (*c, terms.fees, terms.limits)).collect();
-    let new = NewTenant { id, slug, name, spread_bps: terms.spread_bps, currencies: &currencies, actor };
+    let new = NewTenant {
+        id,
+        slug,
+        name,
+        status: terms.status,
+        spread_bps: terms.spread_bps,
+        currencies: &currencies,
+        actor,
+    };
     let number =
         store::create_tenant(&db.operator, &new, |number| master.wrap(&settla_vault::Dek::generate(), number.0))
             .await?;
@@ -66,7 +79,7 @@ pub(crate) async fn create_tenant(
         id,
         slug: slug.to_owned(),
         name: name.to_owned(),
-        status: "active".to_owned(),
+        status: terms.status.name().to_owned(),
         rate_limits: RateOverrides::default(),
     })
 }
@@ -133,7 +146,7 @@ pub(crate) async fn open(home: &Home) -> Result<Store, Failure> {
     Ok(store)
 }
 
-async fn find_tenant(db: &Store, slug: &str) -> Result<TenantRow, Failure> {
+pub(crate) async fn find_tenant(db: &Store, slug: &str) -> Result<TenantRow, Failure> {
     let row = store::find_tenant(&db.operator, slug).await?;
     row.ok_or_else(|| Failure::new(format!("no tenant {slug}")).try_next("see `settla tenant list`"))
 }
@@ -144,6 +157,6 @@ pub(crate) fn operator_name(given: Option<&str>) -> Result<String, Failure> {
     name.ok_or_else(|| Failure::new("nobody says who you are").try_next("name yourself with --operator"))
 }
 
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     format!("cli:{}", std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()))
 }

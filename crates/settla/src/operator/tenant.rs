@@ -1,9 +1,10 @@
 //! `settla tenant`.
 
-use super::{Terms, actor, create_tenant, find_tenant, open, per_minute};
+use super::{Terms, actor, create_tenant, find_tenant, open, per_minute, terms};
 use crate::dev::Home;
 use crate::failure::Failure;
 use crate::ui;
+use settla_domain::tenant::TenantStatus;
 use settla_store::operator::{self as store, RateOverrides};
 use std::path::PathBuf;
 
@@ -25,9 +26,24 @@ enum TenantCommand {
         slug: String,
         /// Name for people.
         name: String,
+        /// It may read and manage its keys and webhooks, but move no money until `settla tenant activate`.
+        #[arg(long)]
+        onboarding: bool,
     },
+    /// Let a tenant that is being set up move money.
+    Activate(terms::Whose),
+    /// Take no new money from a tenant; what is in flight completes, and it can read and call off.
+    Suspend(terms::Whose),
+    /// Let a suspended tenant move money again.
+    Resume(terms::Whose),
+    /// End a suspended tenant, for good: its keys are none any more. Refused while any money of it is with us.
+    Close(terms::Whose),
+    /// Change what a tenant pays in one source currency. What is not named stays.
+    Fees(terms::FeesArgs),
+    /// Change how much a tenant may move in one source currency. What is not named stays.
+    Limits(terms::LimitsArgs),
     /// Change how many requests a minute a tenant may make. What is not named gets the usual number again.
-    Limit {
+    Requests {
         /// The tenant's short name.
         tenant: String,
         #[command(flatten)]
@@ -63,13 +79,28 @@ pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
     let home = Home::existing(&args.dir)?;
     let db = open(&home).await?;
     match args.command {
-        TenantCommand::Create { slug, name } => {
-            let tenant = create_tenant(&db, &home.master_key()?, &slug, &name, &Terms::default(), &actor()).await.map_err(|failure| {
+        TenantCommand::Create { slug, name, onboarding } => {
+            let status = if onboarding { TenantStatus::Onboarding } else { TenantStatus::Active };
+            let terms = Terms { status, ..Terms::default() };
+            let tenant = create_tenant(&db, &home.master_key()?, &slug, &name, &terms, &actor()).await.map_err(|failure| {
                 failure.try_next("a short name is 2 to 39 lower-case letters, digits and dashes, and not taken; see `settla tenant list`")
             })?;
             println!("{} {}\nnext: settla key create {slug}", ui::green("created"), tenant.id);
         }
-        TenantCommand::Limit { tenant, limits } => {
+        TenantCommand::Activate(whose) => {
+            terms::status(&db, &whose, &[TenantStatus::Onboarding], TenantStatus::Active).await?;
+        }
+        TenantCommand::Suspend(whose) => {
+            let from = [TenantStatus::Onboarding, TenantStatus::Active];
+            terms::status(&db, &whose, &from, TenantStatus::Suspended).await?;
+        }
+        TenantCommand::Resume(whose) => {
+            terms::status(&db, &whose, &[TenantStatus::Suspended], TenantStatus::Active).await?;
+        }
+        TenantCommand::Close(whose) => terms::close(&db, &whose).await?,
+        TenantCommand::Fees(args) => terms::fees(&db, args).await?,
+        TenantCommand::Limits(args) => terms::limits(&db, args).await?,
+        TenantCommand::Requests { tenant, limits } => {
             let row = find_tenant(&db, &tenant).await?;
             let RateArgs { quotes, transfers, treasury_reads, other } = limits;
             let limits = RateOverrides { quotes, transfers, treasury_reads, other };

@@ -110,6 +110,7 @@ impl Side {
             let slug = format!("growth-{number}");
             let id = TenantId(Uuid::now_v7());
             let new = NewTenant {
+                status: TenantStatus::Active,
                 id,
                 slug: &slug,
                 name: &slug,

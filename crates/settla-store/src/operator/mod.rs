@@ -1,5 +1,11 @@
 //! What operators do: tenants, fees, limits, API keys. Each with its audit entry, in one transaction.
 
+mod contain;
+mod lifecycle;
+
+pub use contain::{Contained, contain_key, contain_tenant};
+pub use lifecycle::{FeesChange, LimitsChange, Reason, change_fees, change_limits, set_status};
+
 use crate::StoreError;
 use crate::bounded::BoundedPool;
 use crate::row::{at, maybe_at, tenant_i32};
@@ -7,7 +13,7 @@ use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
 use settla_domain::limit::Limits;
 use settla_domain::money::Currency;
-use settla_domain::tenant::TenantNo;
+use settla_domain::tenant::{TenantNo, TenantStatus};
 use settla_domain::time::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
@@ -22,6 +28,8 @@ pub struct NewTenant<'a> {
     pub slug: &'a str,
     /// Name for people.
     pub name: &'a str,
+    /// Whether it may begin at once.
+    pub status: TenantStatus,
     /// The platform's spread.
     pub spread_bps: u16,
     /// Prices and limits by source currency.
@@ -75,7 +83,7 @@ pub struct TenantRow {
     pub rate_limits: RateOverrides,
 }
 
-/// Sets a tenant up, active. `wrap` is given the new number and returns the tenant's wrapped DEK.
+/// Sets a tenant up. `wrap` is given the new number and returns the tenant's wrapped DEK.
 pub async fn create_tenant(
     operator: &BoundedPool,
     new: &NewTenant<'_>,
@@ -86,13 +94,14 @@ pub async fn create_tenant(
         .fetch_one(&mut *tx)
         .await?;
     let number = crate::row::tenant(&row)?;
-    sqlx::query("INSERT INTO tenants (tenant, public_id, slug, name, status, spread_bps, dek_wrapped) VALUES ($1, $2, $3, $4, 'active', $5, $6)")
+    sqlx::query("INSERT INTO tenants (tenant, public_id, slug, name, status, spread_bps, dek_wrapped) VALUES ($1, $2, $3, $4, $7, $5, $6)")
         .bind(tenant_i32(number))
         .bind(new.id.0)
         .bind(new.slug)
         .bind(new.name)
         .bind(i16::try_from(new.spread_bps).map_err(|_| StoreError::Corrupt("spread_bps"))?)
         .bind(wrap(number))
+        .bind(new.status.name())
         .execute(&mut *tx)
         .await?;
     sqlx::query("INSERT INTO tenant_locks (tenant) VALUES ($1)").bind(tenant_i32(number)).execute(&mut *tx).await?;
@@ -159,14 +168,28 @@ pub(crate) async fn audit(
     action: &str,
     object: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO audit_log (id, tenant, at, actor, action, object) VALUES ($1, $2, now(), $3, $4, $5)")
-        .bind(Uuid::now_v7())
-        .bind(tenant_i32(tenant))
-        .bind(actor)
-        .bind(action)
-        .bind(object)
-        .execute(&mut **tx)
-        .await?;
+    audit_with(tx, tenant, actor, action, object, &serde_json::json!({})).await
+}
+
+async fn audit_with(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantNo,
+    actor: &str,
+    action: &str,
+    object: &str,
+    detail: &serde_json::Value,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO audit_log (id, tenant, at, actor, action, object, detail) VALUES ($1, $2, now(), $3, $4, $5, $6)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(tenant_i32(tenant))
+    .bind(actor)
+    .bind(action)
+    .bind(object)
+    .bind(detail)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
