@@ -333,7 +333,7 @@ fn key_rows() -> Vec<Endpoint> {
             .located(),
         endpoint(DELETE, "/v1/api-keys/{id}", Access::Key(Scope::Keys), api_keys::revoke)
             .named("revokeApiKey", "API keys", "Revoke an API key")
-            .about("For good, and everywhere within a second. It stays in the list. One that is revoked already stays as it is.")
+            .about("For good, and everywhere within a second. Whoever may manage keys may revoke any of them. It stays in the list. One that is revoked already stays as it is.")
             .gives(NO_CONTENT, Content::Nothing),
     ]
 }

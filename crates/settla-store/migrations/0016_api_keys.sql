@@ -16,13 +16,17 @@ ALTER TABLE api_keys
     ADD CONSTRAINT api_keys_replaces FOREIGN KEY (tenant, replaces) REFERENCES api_keys (tenant, id),
     ADD CONSTRAINT api_keys_made_by FOREIGN KEY (tenant, made_by) REFERENCES api_keys (tenant, id);
 DROP INDEX api_keys_by_tenant;
+-- What was revoked is never deleted, and must not be walked through when a key is made or contained.
+CREATE INDEX api_keys_good ON api_keys (tenant, environment) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_made_by ON api_keys (tenant, made_by) WHERE made_by IS NOT NULL;
 GRANT INSERT, UPDATE (retires_at, revoked_at) ON api_keys TO settla_app;
 GRANT UPDATE (hash, hash_version, last_used_at) ON api_keys TO settla_auth;
 CREATE POLICY auth_use ON api_keys FOR UPDATE TO settla_auth USING (true);
 
--- That a key was used, or hashed under another secret, changes nothing that is remembered of it.
+-- That a key was used, or hashed under another secret, changes nothing that is remembered of it; what is no key yet is not
+-- remembered at all.
 DROP TRIGGER access_changed ON api_keys;
-CREATE TRIGGER access_changed AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF scopes, allowed_ips, expires_at, retires_at, revoked_at ON api_keys
+CREATE TRIGGER access_changed AFTER DELETE OR TRUNCATE OR UPDATE OF scopes, allowed_ips, expires_at, retires_at, revoked_at ON api_keys
     EXECUTE FUNCTION access_changed();
 
 GRANT CREATE ON SCHEMA settla TO settla_auth;
@@ -41,12 +45,14 @@ CREATE FUNCTION find_api_keys(key_hashes bytea[], key_environment text)
             WHERE k.hash = ANY (key_hashes) AND k.environment = key_environment AND k.revoked_at IS NULL
               AND coalesce(least(k.expires_at, k.retires_at) > now(), true) AND t.status <> 'closed';
     END $$;
--- Uses of many keys are written down by one statement. What was noted is never taken back, nor is it ever in the future.
+-- Uses of many keys are written down by one statement, in one order everywhere; a key that is being changed is left for the
+-- next time. What was noted is never taken back, nor is it ever in the future.
 CREATE FUNCTION note_key_uses(ids uuid[], used_at timestamptz[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = settla, pg_temp SET enable_seqscan = off AS $$
-        UPDATE api_keys k SET last_used_at = least(u.used_at, now())
-        FROM unnest(ids, used_at) AS u (id, used_at)
-        WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < u.used_at)
+        WITH u AS (
+            SELECT k.id, u.used_at FROM unnest(ids, used_at) AS u (id, used_at) JOIN api_keys k ON k.id = u.id
+            WHERE k.last_used_at IS NULL OR k.last_used_at < u.used_at ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED)
+        UPDATE api_keys k SET last_used_at = least(u.used_at, now()) FROM u WHERE k.id = u.id
     $$;
 -- Whoever presents a key can hash it under the present secret. It stays the same key, and never goes back to an older secret.
 CREATE FUNCTION rehash_api_key(old_hash bytea, new_hash bytea, new_version smallint) RETURNS void

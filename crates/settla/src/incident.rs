@@ -59,7 +59,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
                     serde_json::json!({ "tenant": slug, "status_before": before.name(), "status": now, "revoked": machine(&keys), "left": left })
                 );
             } else {
-                println!("{} {slug} was {} and is {now}; it takes no new money", ui::green("contained"), before.name());
+                println!(
+                    "{} {slug} was {} and is {now}: it starts no new payment",
+                    ui::green("contained"),
+                    before.name()
+                );
                 print(&keys);
                 let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
                 println!(
@@ -75,11 +79,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 async fn contain(db: &Store, key: KeyId, actor: &str, reason: &str, json: bool) -> Result<(), Failure> {
     let keys = contain_key(&db.operator, key, actor, reason).await?;
-    if json {
-        println!("{}", serde_json::json!({ "revoked": machine(&keys) }));
-    } else if keys.is_empty() {
+    if keys.is_empty() {
         return Err(Failure::new(format!("{key} is no key that is not revoked, nor is any that was made with it"))
             .try_next("see `settla key list`"));
+    }
+    if json {
+        println!("{}", serde_json::json!({ "revoked": machine(&keys) }));
     } else {
         println!("{} the key and all that were made with it", ui::green("contained"));
         print(&keys);

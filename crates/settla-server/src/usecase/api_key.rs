@@ -21,6 +21,8 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 const KEY: &str = "api key";
+/// No key is asked to end later than in a hundred years.
+const EXPIRY_MS_MAX: i64 = 100 * 366 * 86_400_000;
 
 fn view(row: &ApiKeyRow) -> ApiKeyView {
     let ends_at = row.ends_at();
@@ -146,6 +148,7 @@ async fn answer(
     match made {
         KeyMade::Made(row) => Ok(created(row, Some(draft.key))),
         KeyMade::Absent => Err(PortError::NotFound(KEY)),
+        KeyMade::MakerGone => Err(PortError::Unauthenticated),
         KeyMade::TooMany => {
             let message = format!("at most {KEYS_MAX} keys at once; revoke one first");
             Err(PortError::Invalid { field: "name", code: "too_many_keys", message })
@@ -261,8 +264,8 @@ fn ends(caller: &Caller, asked: Option<&str>, otherwise: Option<Timestamp>) -> R
 }
 
 fn instant(text: &str) -> Result<Timestamp, PortError> {
-    let at = Timestamp::from_rfc3339(text).filter(|at| *at > now());
-    let message = || "an RFC 3339 timestamp in the future".to_owned();
+    let at = Timestamp::from_rfc3339(text).filter(|at| *at > now() && *at < now().plus_ms(EXPIRY_MS_MAX));
+    let message = || "an RFC 3339 timestamp in the future, within a hundred years".to_owned();
     at.ok_or_else(|| PortError::Invalid { field: "expires_at", code: "expiry_not_valid", message: message() })
 }
 
@@ -279,9 +282,12 @@ fn not_longer(caller: &Caller, ends: Option<Timestamp>) -> Result<(), PortError>
 
 /// Whether the caller's key may do all that another one may, from wherever that may.
 fn within(caller: &Caller, other: &ApiKeyRow) -> Result<(), PortError> {
-    let scopes = other.scopes.iter().filter_map(|name| Scope::from_name(name));
-    if let Some(scope) = scopes.into_iter().find(|scope| !caller.may(*scope)) {
-        return Err(PortError::Forbidden(scope.name()));
+    for name in &other.scopes {
+        // One that this process does not know yet, it cannot have found the caller to have.
+        let scope = Scope::from_name(name).ok_or(PortError::Forbidden("unknown"))?;
+        if !caller.may(scope) {
+            return Err(PortError::Forbidden(scope.name()));
+        }
     }
     let networks: Vec<Option<IpNet>> = other.allowed_ips.iter().map(|text| text.parse().ok()).collect();
     let held = match &networks[..] {

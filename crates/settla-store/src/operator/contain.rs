@@ -1,9 +1,10 @@
 //! The first step of an incident: nothing new happens with what may be in wrong hands.
 
+use super::audit_with;
 use super::lifecycle::{Reason, lock, status};
-use super::{audit, audit_with};
 use crate::StoreError;
 use crate::bounded::BoundedPool;
+use crate::read::api_key::lock_keys;
 use crate::row::{maybe_at, tenant, tenant_i32};
 use serde_json::json;
 use settla_domain::id::KeyId;
@@ -37,15 +38,16 @@ fn contained(r: &PgRow) -> Result<Contained, StoreError> {
     })
 }
 
-/// Suspends a tenant, if it is not already or closed, and revokes all of its keys, in one transaction. Returns the status
+/// Suspends a tenant, if it is active, and revokes all of its keys, in one transaction. Returns the status
 /// that it had and the keys.
 pub async fn contain_tenant(
     operator: &BoundedPool,
     why: &Reason<'_>,
 ) -> Result<(TenantStatus, Vec<Contained>), StoreError> {
     let mut tx = operator.begin().await?;
+    lock_keys(&mut tx, why.tenant).await?;
     let before = lock(&mut tx, why.tenant).await?;
-    if matches!(before, TenantStatus::Onboarding | TenantStatus::Active) {
+    if before == TenantStatus::Active {
         status(&mut tx, why, before, TenantStatus::Suspended).await?;
     }
     let rows = sqlx::query(
@@ -55,7 +57,7 @@ pub async fn contain_tenant(
     .fetch_all(&mut *tx)
     .await?;
     let keys = rows.iter().map(contained).collect::<Result<Vec<_>, _>>()?;
-    record(&mut tx, why.actor, why.reason, &keys).await?;
+    record(&mut tx, why.actor, why.reason, &format!("tenant {}", why.tenant.0), &keys).await?;
     tx.commit().await?;
     Ok((before, keys))
 }
@@ -69,7 +71,11 @@ pub async fn contain_key(
     reason: &str,
 ) -> Result<Vec<Contained>, StoreError> {
     let mut tx = operator.begin().await?;
-    // A tenant makes few keys at a time and 100 good ones at most, so what is walked through is not much.
+    if let Some(row) =
+        sqlx::query("SELECT tenant FROM api_keys WHERE id = $1").bind(key.0).fetch_optional(&mut *tx).await?
+    {
+        lock_keys(&mut tx, tenant(&row)?).await?;
+    }
     let rows = sqlx::query(
         "WITH RECURSIVE made (id) AS (
              SELECT id FROM api_keys WHERE id = $1
@@ -81,7 +87,7 @@ pub async fn contain_key(
     .fetch_all(&mut *tx)
     .await?;
     let keys = rows.iter().map(contained).collect::<Result<Vec<_>, _>>()?;
-    record(&mut tx, actor, reason, &keys).await?;
+    record(&mut tx, actor, reason, &key.to_string(), &keys).await?;
     tx.commit().await?;
     Ok(keys)
 }
@@ -90,13 +96,15 @@ async fn record(
     tx: &mut Transaction<'_, Postgres>,
     actor: &str,
     reason: &str,
+    what: &str,
     keys: &[Contained],
 ) -> Result<(), StoreError> {
     for key in keys {
         audit_with(tx, key.tenant, actor, "key.contain", &key.id.to_string(), &json!({ "reason": reason })).await?;
     }
     if keys.is_empty() {
-        audit(tx, TenantNo::PLATFORM, actor, "incident.nothing_to_contain", reason).await?;
+        audit_with(tx, TenantNo::PLATFORM, actor, "incident.nothing_to_contain", what, &json!({ "reason": reason }))
+            .await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub use lifecycle::{FeesChange, LimitsChange, Reason, change_fees, change_limits
 
 use crate::StoreError;
 use crate::bounded::BoundedPool;
+use crate::read::api_key::lock_keys;
 use crate::row::{at, maybe_at, tenant_i32};
 use settla_domain::fee::FeeSchedule;
 use settla_domain::id::{KeyId, TenantId};
@@ -290,6 +291,9 @@ pub async fn create_key(operator: &BoundedPool, new: &NewKey<'_>) -> Result<(), 
 /// Revokes a key, for good. Returns whether it was active.
 pub async fn revoke_key(operator: &BoundedPool, id: KeyId, actor: &str) -> Result<bool, StoreError> {
     let mut tx = operator.begin().await?;
+    let owner = sqlx::query("SELECT tenant FROM api_keys WHERE id = $1").bind(id.0).fetch_optional(&mut *tx).await?;
+    let Some(owner) = owner else { return Ok(false) };
+    lock_keys(&mut tx, crate::row::tenant(&owner)?).await?;
     let row =
         sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING tenant")
             .bind(id.0)

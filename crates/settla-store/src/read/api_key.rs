@@ -8,8 +8,8 @@ use crate::tenant_tx;
 use settla_domain::id::KeyId;
 use settla_domain::tenant::TenantNo;
 use settla_domain::time::Timestamp;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Postgres, Row, Transaction};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -100,6 +100,8 @@ pub enum KeyMade {
     TooMany,
     /// There is no good key of that id to be replaced.
     Absent,
+    /// The key of the request is good no more.
+    MakerGone,
 }
 
 /// Makes a key: of `like` its name, scopes, networks and expiry.
@@ -112,6 +114,10 @@ pub async fn create_api_key(
     let mut tx = tenant_tx::begin(app, asked.first.tenant).await?;
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(KeyMade::Before(used));
+    }
+    lock_keys(&mut tx, asked.first.tenant).await?;
+    if !is_good(&mut tx, asked.first.tenant, new.made_by).await? {
+        return Ok(KeyMade::MakerGone);
     }
     if good_keys(&mut tx, asked.first.tenant, new.environment).await? >= new.keys_max {
         return Ok(KeyMade::TooMany);
@@ -145,6 +151,10 @@ pub async fn rotate_api_key<E>(
     let (tenant, mut tx) = (asked.first.tenant, tenant_tx::begin(app, asked.first.tenant).await?);
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(Ok(KeyMade::Before(used)));
+    }
+    lock_keys(&mut tx, tenant).await?;
+    if !is_good(&mut tx, tenant, new.made_by).await? {
+        return Ok(Ok(KeyMade::MakerGone));
     }
     let good = good_keys(&mut tx, tenant, new.environment).await?;
     let found = sqlx::query(&format!(
@@ -180,12 +190,29 @@ pub async fn rotate_api_key<E>(
     Ok(Ok(KeyMade::Made(made)))
 }
 
-/// How many keys of the tenant are good. Nobody else makes one until the transaction ends, so what is counted stays so.
-async fn good_keys(tx: &mut Tx, tenant: TenantNo, environment: &str) -> Result<i64, StoreError> {
+/// Whoever makes, replaces or revokes keys of a tenant does so alone: what is counted and found good stays so until the
+/// transaction ends, and nobody makes a key with one that is being revoked.
+pub(crate) async fn lock_keys(tx: &mut Transaction<'_, Postgres>, tenant: TenantNo) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('api_keys', $1))")
         .bind(i64::from(tenant.0))
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// The key of a request was good when it was admitted, which may be seconds ago.
+async fn is_good(tx: &mut Tx, tenant: TenantNo, key: KeyId) -> Result<bool, StoreError> {
+    let found = sqlx::query(
+        "SELECT FROM api_keys WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL AND coalesce(least(expires_at, retires_at) > now(), true)",
+    )
+    .bind(tenant_i32(tenant))
+    .bind(key.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+async fn good_keys(tx: &mut Tx, tenant: TenantNo, environment: &str) -> Result<i64, StoreError> {
     let row = sqlx::query(
         "SELECT count(*) AS n FROM api_keys WHERE tenant = $1 AND environment = $2 AND revoked_at IS NULL
              AND coalesce(least(expires_at, retires_at) > now(), true)",
@@ -253,6 +280,7 @@ pub async fn revoke_api_key(
     if let Err(used) = claim_key(&mut tx, asked.first).await? {
         return Ok(KeyRevoked::Before(used));
     }
+    lock_keys(&mut tx, tenant).await?;
     let found = sqlx::query(
         "SELECT revoked_at FROM api_keys WHERE tenant = $1 AND id = $2 AND environment = $3 FOR NO KEY UPDATE",
     )

@@ -1,7 +1,7 @@
 //! Reads on behalf of one tenant. Every query names the tenant, and row-level security would hide other
 //! tenants' rows if one did not.
 
-mod api_key;
+pub(crate) mod api_key;
 mod asked;
 mod idempotency;
 mod ledger;

@@ -73,7 +73,7 @@ pub struct Places {
     pub per_endpoint: i64,
     /// To endpoints that may have more or less than that.
     pub learnt: HashMap<Uuid, usize>,
-    /// To all endpoints of one tenant, if none of them may have more by itself.
+    /// To all endpoints of one tenant but those that may have more than [`Self::per_endpoint`], which are each by itself.
     pub per_tenant: i64,
 }
 
@@ -91,16 +91,18 @@ pub async fn claim(worker: &BoundedPool, places: &Places, lease_ms: i64) -> Resu
          under_way AS (
              SELECT tenant, endpoint, count(*) AS n FROM webhook_deliveries WHERE lease_until > now() GROUP BY tenant, endpoint),
          learnt AS (SELECT * FROM unnest($5::uuid[], $6::bigint[]) l (endpoint, n)),
-         turns AS ( -- a tenant's next delivery takes the place after those it has
-             SELECT h.id, h.next_at, h.endpoint, row_number() OVER (PARTITION BY h.tenant ORDER BY h.next_at)
-                 + coalesce((SELECT sum(u.n) FROM under_way u WHERE u.tenant = h.tenant), 0) AS place
+         apart AS (SELECT * FROM learnt WHERE n > $2),
+         turns AS ( -- a tenant's next delivery takes the place after those it has; an endpoint that may have more is by itself
+             SELECT h.id, h.next_at, coalesce(a.n, $3) AS places, row_number() OVER (PARTITION BY h.tenant, a.endpoint ORDER BY h.next_at)
+                 + coalesce((SELECT sum(u.n) FROM under_way u LEFT JOIN apart o ON o.endpoint = u.endpoint
+                             WHERE u.tenant = h.tenant AND o.endpoint IS NOT DISTINCT FROM a.endpoint), 0) AS place
              FROM waiting w CROSS JOIN LATERAL (
                  SELECT d.id, d.tenant, d.endpoint, d.next_at FROM webhook_deliveries d
                  WHERE d.endpoint = w.endpoint AND d.status = 'pending' AND d.next_at <= now() ORDER BY d.next_at
-                 LIMIT greatest(coalesce((SELECT l.n FROM learnt l WHERE l.endpoint = w.endpoint), $2) - coalesce((SELECT u.n FROM under_way u WHERE u.endpoint = w.endpoint), 0), 0)) h),
+                 LIMIT greatest(coalesce((SELECT l.n FROM learnt l WHERE l.endpoint = w.endpoint), $2) - coalesce((SELECT u.n FROM under_way u WHERE u.endpoint = w.endpoint), 0), 0)) h
+             LEFT JOIN apart a ON a.endpoint = h.endpoint),
          heads AS (
-             SELECT t.id FROM turns t LEFT JOIN learnt l ON l.endpoint = t.endpoint
-             WHERE t.place <= greatest($3, l.n) ORDER BY t.place, t.next_at LIMIT $1),
+             SELECT t.id FROM turns t WHERE t.place <= t.places ORDER BY t.place, t.next_at LIMIT $1),
          due AS (
              SELECT d.id FROM webhook_deliveries d JOIN heads ON heads.id = d.id
              WHERE d.status = 'pending' AND d.next_at <= now() FOR UPDATE OF d SKIP LOCKED),

@@ -29,7 +29,8 @@ pub struct Limits {
     pub per_endpoint_least: usize,
     /// To one that answers quickly, at most.
     pub per_endpoint_most: usize,
-    /// To all endpoints of one tenant, if none of them may have more by itself.
+    /// To all endpoints of one tenant but those that may have more than [`Self::per_endpoint`]: what these have is theirs
+    /// alone, so that a busy one leaves the others of its tenant their places.
     pub per_tenant: usize,
     /// For how long each is this process's alone, in milliseconds.
     pub lease_ms: i64,
@@ -59,6 +60,8 @@ pub struct Place {
     tenant: TenantNo,
     endpoint: Uuid,
     handed_over: bool,
+    /// Whether it counts among its tenant's.
+    of_tenant: bool,
 }
 
 impl UnderWay {
@@ -83,22 +86,29 @@ impl UnderWay {
 
     /// A place for one that was claimed: the claim has seen to the limits.
     pub fn enter(self: &Arc<Self>, tenant: TenantNo, endpoint: Uuid) -> Place {
-        self.counts().enter(tenant, endpoint, false);
-        Place { under_way: Arc::clone(self), tenant, endpoint, handed_over: false }
+        self.place(&mut self.counts(), tenant, endpoint, false)
+    }
+
+    fn place(self: &Arc<Self>, counts: &mut Counts, tenant: TenantNo, endpoint: Uuid, handed_over: bool) -> Place {
+        let of_tenant = counts.limit(endpoint, &self.limits) <= self.limits.per_endpoint;
+        counts.all += 1;
+        counts.handed_over += usize::from(handed_over);
+        *counts.endpoints.entry(endpoint).or_default() += 1;
+        if of_tenant {
+            *counts.tenants.entry(tenant).or_default() += 1;
+        }
+        Place { under_way: Arc::clone(self), tenant, endpoint, handed_over, of_tenant }
     }
 
     pub(super) fn take_over(self: &Arc<Self>, tenant: TenantNo, endpoint: Uuid) -> Option<Place> {
         let mut counts = self.counts();
         let to_endpoint = counts.limit(endpoint, &self.limits);
-        let to_tenant = self.limits.per_tenant.max(to_endpoint);
+        let is_apart = to_endpoint > self.limits.per_endpoint;
         let room = counts.all < self.limits.all
             && counts.handed_over < self.limits.handed_over
             && counts.endpoints.get(&endpoint).is_none_or(|n| *n < to_endpoint.div_ceil(2))
-            && counts.tenants.get(&tenant).is_none_or(|n| *n < to_tenant.div_ceil(2));
-        room.then(|| {
-            counts.enter(tenant, endpoint, true);
-            Place { under_way: Arc::clone(self), tenant, endpoint, handed_over: true }
-        })
+            && (is_apart || counts.tenants.get(&tenant).is_none_or(|n| *n < self.limits.per_tenant.div_ceil(2)));
+        room.then(|| self.place(&mut counts, tenant, endpoint, true))
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -107,13 +117,6 @@ impl UnderWay {
 }
 
 impl Counts {
-    fn enter(&mut self, tenant: TenantNo, endpoint: Uuid, handed_over: bool) {
-        self.all += 1;
-        self.handed_over += usize::from(handed_over);
-        *self.endpoints.entry(endpoint).or_default() += 1;
-        *self.tenants.entry(tenant).or_default() += 1;
-    }
-
     fn limit(&self, endpoint: Uuid, limits: &Limits) -> usize {
         self.learnt.get(&endpoint).copied().unwrap_or(limits.per_endpoint)
     }
@@ -140,7 +143,9 @@ impl Place {
         let next = match (kept <= QUICK, delivered) {
             (true, true) if makes_use => (limit + 1).min(limits.per_endpoint_most.max(limit)),
             (true, _) => limit,
-            (false, true) => limit.min((limit / 2).max(limits.per_endpoint)),
+            // Slow, but it takes them: as any other.
+            (false, true) if limit < limits.per_endpoint => limit + 1,
+            (false, true) => (limit / 2).max(limits.per_endpoint),
             (false, false) => limit.min((limit / 2).max(limits.per_endpoint_least)),
         };
         counts.learn(self.endpoint, next, &limits);
@@ -155,7 +160,9 @@ impl Drop for Place {
         counts.all -= 1;
         counts.handed_over -= usize::from(self.handed_over);
         leave(&mut counts.endpoints, &self.endpoint);
-        leave(&mut counts.tenants, &self.tenant);
+        if self.of_tenant {
+            leave(&mut counts.tenants, &self.tenant);
+        }
     }
 }
 
@@ -233,9 +240,11 @@ mod tests {
         assert_eq!(round(&under_way, 1, 20, QUICK, true), 6, "there is a bound");
         assert_eq!(round(&under_way, 1, 2, QUICK, true), 6, "few say nothing");
         assert_eq!(round(&under_way, 2, 20, QUICK, false), 2, "what is refused quickly keeps no place and earns none");
-        // More than half of its tenant's: it may have its own half.
-        let taken: Vec<Place> = (0..3).filter_map(|_| under_way.take_over(A, endpoint(1))).collect();
-        assert_eq!(taken.len(), 3);
+        // Half of what it may have, which is not taken from the others of its tenant.
+        let taken: Vec<Place> = (0..2).filter_map(|_| under_way.take_over(A, endpoint(1))).collect();
+        assert_eq!(taken.len(), 2);
+        let _other = under_way.take_over(A, endpoint(3)).expect("room");
+        assert_eq!(under_way.counts().tenants[&A], 1);
     }
 
     #[test]
@@ -247,8 +256,9 @@ mod tests {
         assert_eq!(round(&under_way, 1, 5, SLOW, true), 2);
         assert_eq!(round(&under_way, 1, 1, SLOW, false), 1);
         assert_eq!(round(&under_way, 1, 5, SLOW, false), 1, "one is tried");
-        assert_eq!(round(&under_way, 1, 1, SLOW, true), 1);
         assert_eq!(round(&under_way, 1, 1, QUICK, true), 2);
+        assert_eq!(round(&under_way, 1, 1, SLOW, false), 1);
+        assert_eq!(round(&under_way, 1, 1, SLOW, true), 2, "one that is slow and takes them is as any other");
         assert!(under_way.learnt().is_empty(), "as any other");
     }
 

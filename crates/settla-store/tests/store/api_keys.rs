@@ -114,25 +114,25 @@ async fn a_key_ends_at_the_earlier_of_its_ends() {
     let database = TestDatabase::create().await.unwrap();
     let store = open(database.url()).await;
     let keeper_of_acme @ (acme, by) = keeper(&store, "acme", 100).await;
-    let (other, _) = keeper(&store, "other", 101).await;
+    let (other, others) = keeper(&store, "other", 101).await;
     let soon = now().plus_ms(5_000);
     let old = made(&store, keeper_of_acme, 1, &like(&[], Some(soon))).await;
-    let rotate = async |tenant, key: &str, n: u8, environment, overlap_s| {
+    let rotate = async |tenant, by, key: &str, n: u8, environment, overlap_s| {
         let (first, hash) = (first(tenant, key, Uuid::now_v7()), [n; 32]);
         let new = NewApiKey { environment, ..new(&hash, MANY, by) };
         let rotation = Rotation { old: old.id, overlap_s, expires_at: None };
         let may = |_: &ApiKeyRow| Ok::<(), ()>(());
         read::rotate_api_key(&store.app, &asked(&first), &new, rotation, may).await.unwrap().unwrap()
     };
-    assert!(matches!(rotate(other, "r", 9, "test", 60).await, KeyMade::Absent), "another tenant's");
-    assert!(matches!(rotate(acme, "r", 9, "live", 60).await, KeyMade::Absent), "of another world");
-    let KeyMade::Made(second) = rotate(acme, "r", 2, "test", 60).await else { panic!() };
+    assert!(matches!(rotate(other, others, "r", 9, "test", 60).await, KeyMade::Absent), "another tenant's");
+    assert!(matches!(rotate(acme, by, "r", 9, "live", 60).await, KeyMade::Absent), "of another world");
+    let KeyMade::Made(second) = rotate(acme, by, "r", 2, "test", 60).await else { panic!() };
     assert_eq!(second.replaces, Some((old.id, soon)), "no longer than it had");
     assert_eq!(second.expires_at, Some(soon), "as the older one");
-    let KeyMade::Made(third) = rotate(acme, "s", 3, "test", 1).await else { panic!() };
+    let KeyMade::Made(third) = rotate(acme, by, "s", 3, "test", 1).await else { panic!() };
     let until = third.replaces.unwrap().1;
     assert!(until < soon);
-    let KeyMade::Made(fourth) = rotate(acme, "t", 4, "test", 60).await else { panic!() };
+    let KeyMade::Made(fourth) = rotate(acme, by, "t", 4, "test", 60).await else { panic!() };
     assert_eq!(fourth.replaces.unwrap().1, until, "a later rotation does not give it more time");
     assert_eq!(found(&store, 1).await.unwrap().expires_at, Some(until));
     assert_eq!(found(&store, 2).await.unwrap().expires_at, Some(soon));
@@ -201,6 +201,16 @@ async fn a_key_in_wrong_hands_goes_with_all_that_were_made_with_it() {
     };
     assert_eq!(contained(stolen.id).await, [stolen.id, child.id, grandchild.id]);
     assert_eq!(contained(stolen.id).await, [], "again: nothing is left");
+    // A request that was admitted before makes nothing any more.
+    for by in [stolen.id, grandchild.id] {
+        assert!(matches!(make(&store, (tenant, by), 5, MANY, &like(&[], None)).await, KeyMade::MakerGone));
+    }
+    let (late, hash) = (first(tenant, "late", Uuid::now_v7()), [6; 32]);
+    let rotation = Rotation { old: sibling.id, overlap_s: 0, expires_at: None };
+    let rotated =
+        read::rotate_api_key(&store.app, &asked(&late), &new(&hash, MANY, stolen.id), rotation, |_| Ok::<(), ()>(()))
+            .await;
+    assert!(matches!(rotated.unwrap(), Ok(KeyMade::MakerGone)));
     for (n, is_good) in [(1, false), (2, false), (3, false), (4, true), (100, true), (101, true)] {
         assert_eq!(found(&store, n).await.is_some(), is_good, "{n}");
     }
@@ -218,7 +228,7 @@ async fn a_key_in_wrong_hands_goes_with_all_that_were_made_with_it() {
     assert_eq!(books::left_of(&store.auditor, tenant).await.unwrap(), Vec::<String>::new());
 
     let mut superuser = PgConnection::connect(database.url()).await.unwrap();
-    let entries = "SELECT action || ' ' || count(*) FROM settla.audit_log WHERE actor = 'ada' AND coalesce(detail ->> 'reason', object) = 'leaked' GROUP BY action ORDER BY 1";
+    let entries = "SELECT action || ' ' || count(*) FROM settla.audit_log WHERE actor = 'ada' AND detail ->> 'reason' = 'leaked' GROUP BY action ORDER BY 1";
     let entries: Vec<String> = sqlx::query_scalar(entries).fetch_all(&mut superuser).await.unwrap();
     assert_eq!(entries, ["incident.nothing_to_contain 2", "key.contain 5", "tenant.status 1"]);
 }

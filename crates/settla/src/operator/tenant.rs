@@ -91,8 +91,7 @@ pub async fn tenant(args: TenantArgs) -> Result<(), Failure> {
             terms::status(&db, &whose, &[TenantStatus::Onboarding], TenantStatus::Active).await?;
         }
         TenantCommand::Suspend(whose) => {
-            let from = [TenantStatus::Onboarding, TenantStatus::Active];
-            terms::status(&db, &whose, &from, TenantStatus::Suspended).await?;
+            terms::status(&db, &whose, &[TenantStatus::Active], TenantStatus::Suspended).await?;
         }
         TenantCommand::Resume(whose) => {
             terms::status(&db, &whose, &[TenantStatus::Suspended], TenantStatus::Active).await?;

@@ -83,11 +83,15 @@ pub(super) async fn status(db: &Store, whose: &Whose, from: &[TenantStatus], to:
 /// Closes a tenant that nobody owes anything.
 pub(super) async fn close(db: &Store, whose: &Whose) -> Result<(), Failure> {
     let tenant = find_tenant(db, &whose.tenant).await?;
-    // It is suspended, or it is refused below: nothing new comes of it meanwhile, so what is not there now will not be.
+    // Of one that is suspended nothing new comes, so what is not there now will not be.
+    if tenant.status != TenantStatus::Suspended.name() {
+        return Err(Failure::new(format!("{} is {}", whose.tenant, tenant.status)).try_next("suspend it first"));
+    }
     let left = books::left_of(&db.auditor, tenant.number).await?;
     if !left.is_empty() {
-        return Err(Failure::new(format!("{} still has {}", whose.tenant, left.join(", ")))
-            .try_next("suspend it, let what is in flight end, and have it withdraw what it has"));
+        return Err(Failure::new(format!("{} still has {}", whose.tenant, left.join(", "))).try_next(
+            "let what is in flight end; for it to withdraw what it has, resume it and suspend it afterwards",
+        ));
     }
     status(db, whose, &[TenantStatus::Suspended], TenantStatus::Closed).await
 }
