@@ -125,8 +125,8 @@ impl Home {
         key.map(String::as_str).ok_or_else(|| Failure::new(format!("no key of {server} in secrets.json")))
     }
 
-    /// Hashers of API keys: the first signs, all verify. From the environment ([`SIGNING`], [`OTHER`]) if it has them, or
-    /// from the folder.
+    /// Hashers of API keys: the first signs, all verify. From the environment if it has them, or from the
+    /// folder.
     pub fn key_hashers(&self) -> Result<Vec<KeyHasher>, Failure> {
         let secrets = match std::env::var(SIGNING) {
             Ok(signing) => {
