@@ -1,9 +1,11 @@
 //! A tenant's API keys.
 
 use crate::caller::Scope;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use settla_domain::id::KeyId;
 use settla_vault::ApiKey;
+use std::net::IpAddr;
 use utoipa::ToSchema;
 
 /// Most characters of a key's name.
@@ -16,6 +18,14 @@ pub const KEYS_MAX: i64 = 100;
 pub const KEY_OVERLAP_S_MAX: u32 = 30 * 86_400;
 /// See [`KEY_OVERLAP_S_MAX`].
 pub const KEY_OVERLAP_S_DEFAULT: u32 = 86_400;
+
+/// A network that a key can be limited to; an address is a network of its own. An IPv4 address in IPv6 form is none:
+/// requests never seem to come from one.
+pub fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?.trunc();
+    let mapped = matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96);
+    (!mapped).then_some(network)
+}
 
 /// `POST /v1/api-keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
@@ -108,4 +118,27 @@ pub struct ApiKeyCreated {
     pub key: Option<ApiKey>,
     /// RFC 3339: until when the key that it replaces works, if it replaces one.
     pub old_key_until: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_one_form() {
+        for (text, form) in [
+            ("203.0.113.7", Some("203.0.113.7/32")),
+            ("203.0.113.7/24", Some("203.0.113.0/24")),
+            ("2001:db8::1", Some("2001:db8::1/128")),
+            ("::/0", Some("::/0")),
+            ("::ffff:203.0.113.7", None),
+            ("::ffff:203.0.113.0/120", None),
+            ("203.0.113.0/33", None),
+            ("203.0.113", None),
+            ("localhost", None),
+            ("", None),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), form, "{text}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use settla_domain::refusal::Refusal;
 use settla_domain::time::Timestamp;
 use settla_port::api_key::{
     ApiKeyCreated, ApiKeyStatus, ApiKeyView, CreateApiKey, KEY_OVERLAP_S_DEFAULT, KEY_OVERLAP_S_MAX, KEYS_MAX,
-    NAME_CHARS_MAX, NETWORKS_MAX, RotateApiKey,
+    NAME_CHARS_MAX, NETWORKS_MAX, RotateApiKey, network,
 };
 use settla_port::caller::{Caller, Mutation, Reply, Scope};
 use settla_port::error::PortError;
@@ -17,7 +17,6 @@ use settla_port::page::{Page, PageRequest};
 use settla_store::batch::Idempotency;
 use settla_store::read::{self, ApiKeyRow, Asked, KeyMade, KeyRevoked, NewApiKey, Rotation, Used};
 use settla_vault::{ApiKey, KeyHash};
-use std::net::IpAddr;
 use uuid::Uuid;
 
 const KEY: &str = "api key";
@@ -243,13 +242,6 @@ fn networks(caller: &Caller, asked: Option<Vec<String>>) -> Result<Vec<String>, 
         networks.push(network);
     }
     Ok(IpNet::aggregate(&networks).iter().map(IpNet::to_string).collect())
-}
-
-/// An address is a network of its own. An IPv4 address in IPv6 form is none: requests never seem to come from one.
-fn network(text: &str) -> Option<IpNet> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?.trunc();
-    let mapped = matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96);
-    (!mapped).then_some(network)
 }
 
 fn holds(caller: &Caller, network: &IpNet) -> bool {

@@ -66,8 +66,16 @@ impl KeyUses {
 
     async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let Noted { used, rehashed } = std::mem::take(&mut *self.noted());
-        if !used.is_empty() {
-            read::note_key_uses(&store.app, &used).await?;
+        if !used.is_empty()
+            && let Err(error) = read::note_key_uses(&store.app, &used).await
+        {
+            // What has been noted since is later. Keys to be hashed anew are noted again when they are used.
+            let mut noted = self.noted();
+            let room = NOTED_MAX.saturating_sub(noted.used.len());
+            for (key, at) in used.into_iter().take(room) {
+                noted.used.entry(key).or_insert(at);
+            }
+            return Err(error);
         }
         for (older, (present, version)) in rehashed {
             read::rehash_api_key(&store.app, &older, &present, version).await?;

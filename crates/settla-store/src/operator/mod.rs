@@ -367,8 +367,8 @@ pub async fn keys(operator: &BoundedPool, slug: Option<&str>) -> Result<Vec<KeyR
 /// How many keys are good and hashed under each version of the secret.
 pub async fn good_keys_by_secret(operator: &BoundedPool) -> Result<BTreeMap<i16, i64>, StoreError> {
     let rows = sqlx::query(
-        "SELECT hash_version, count(*) AS n FROM api_keys
-         WHERE revoked_at IS NULL AND coalesce(least(expires_at, retires_at) > now(), true) GROUP BY hash_version",
+        "SELECT k.hash_version, count(*) AS n FROM api_keys k JOIN tenants t ON t.tenant = k.tenant
+         WHERE k.revoked_at IS NULL AND coalesce(least(k.expires_at, k.retires_at) > now(), true) AND t.status <> 'closed' GROUP BY k.hash_version",
     )
     .fetch_all(operator)
     .await?;

@@ -7,10 +7,10 @@ use crate::ui;
 use ipnet::IpNet;
 use settla_domain::id::KeyId;
 use settla_domain::time::Timestamp;
+use settla_port::api_key;
 use settla_port::caller::Scope;
 use settla_server::clock::now;
 use settla_store::operator::{self as store, KeyRow};
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Options of `settla key`.
@@ -65,8 +65,7 @@ fn scope(name: &str) -> Result<Scope, String> {
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map(|network| network.trunc()).map_err(|_| "an address, or a network such as 203.0.113.0/24".to_owned())
+    api_key::network(text).ok_or_else(|| "an address, or a network such as 203.0.113.0/24".to_owned())
 }
 
 /// `settla key`.
